@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+// The dispatch table: every function that exists once in portable C and again for some instruction sets.
+// kernels.inc names each once; the table, the tests and the benches are made from it.
+//
+// A convolution is a matrix product whose rows are gathered: output pixel r, kernel position t reads k channels at
+// a + a_row[r] + tap[t]. The input has a border of zeros, so there is no edge. Rows and taps are any set at all:
+// 1x1, strided, dilated and transposed convolution (a phase at a time), Gemm and MatMul are the same function.
+#ifndef TSL_CPU_KERNELS_H
+#define TSL_CPU_KERNELS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <tinyslim/context.h>
+
+// Output channels of one panel of packed weights.
+#define TSL_PANEL 16
+// INT8 channels that are multiplied together: k is padded to a multiple of it, with zero weights.
+#define TSL_K_GROUP 4
+
+// ---- Float matrix product: c[r][j] = clamp(bias[j] + sum(t, i) a[r][t][i] * w[t][i][j] + z[r][j], lo, hi) ----
+// Accumulated in order of t, then i, by fused multiply-adds, starting from bias: portable C uses fmaf too.
+typedef struct tsl_gemm_f32_args {
+    const float *a;
+    const ptrdiff_t *a_row; // m byte offsets
+    const ptrdiff_t *tap;   // n_taps byte offsets
+    size_t m, n, n_taps, k;
+    const float *w; // [panel][tap][k][16]; channels past n are zero
+    size_t panel_stride; // in elements: n_taps * k * 16, or more
+    float *c;
+    const ptrdiff_t *c_row; // m byte offsets; the n channels of a row lie side by side
+    const float *z;         // residual, or NULL
+    const ptrdiff_t *z_row;
+    const float *bias; // padded to a multiple of 16; never NULL
+    float lo, hi;
+} tsl_gemm_f32_args;
+
+// ---- INT8 matrix product: acc = acc_init[j] + sum a*w in int32, exact for any operands ----
+// y = fmaf((float)acc, scale[j], bias[j]), or with a residual fmaf((float)z, z_scale, that);
+// to int8: clamp(round to nearest even(y), lo, hi); to float: clamp(y, lo, hi).
+typedef enum tsl_activation_kind {
+    TSL_ACTIVATION_S8 = 0,           // -128..127
+    TSL_ACTIVATION_NON_NEGATIVE = 1, // int8, proven 0..127: half-range tricks are exact
+    TSL_ACTIVATION_U8 = 2            // 0..255
+} tsl_activation_kind;
+
+typedef struct tsl_gemm_s8_args {
+    const void *a; // int8 or uint8
+    tsl_activation_kind a_kind;
+    const ptrdiff_t *a_row;
+    const ptrdiff_t *tap;
+    size_t m, n, n_taps;
+    size_t k4; // groups of 4 channels for a tap; up to 3 bytes past the last channel are read, their weights are 0
+    const int8_t *w; // [panel][tap][k4][16][4], in -127..127
+    size_t panel_stride; // in bytes
+    const int32_t *w_sum;    // of each channel's weights over all taps (padded to 16): for kernels that shift a by 128
+    const int32_t *acc_init; // padded to 16, or NULL for zeros
+    const float *scale, *bias; // padded to 16
+    const int8_t *z; // residual, or NULL
+    const ptrdiff_t *z_row;
+    float z_scale;
+    float lo, hi; // for int8 whole numbers within -128..127
+    int8_t *c_s8; // one of the two is NULL
+    float *c_f32;
+    const ptrdiff_t *c_row;
+} tsl_gemm_s8_args;
+
+// ---- Depthwise convolution: one row of output pixels, each channel by itself ----
+typedef struct tsl_depthwise_f32_args {
+    const float *a;      // kernel position (0,0) of the first output pixel
+    ptrdiff_t a_pixel;   // bytes from one output pixel's input to the next's
+    const ptrdiff_t *tap;
+    size_t n_taps, pixels, channels;
+    const float *w; // [tap][channels padded to 16]
+    float *c;
+    ptrdiff_t c_pixel; // bytes
+    const float *z;
+    ptrdiff_t z_pixel;
+    const float *bias; // padded to 16
+    float lo, hi;
+} tsl_depthwise_f32_args;
+
+typedef struct tsl_depthwise_s8_args {
+    const void *a;
+    tsl_activation_kind a_kind;
+    ptrdiff_t a_pixel;
+    const ptrdiff_t *tap;
+    size_t n_taps, pixels, channels;
+    const int8_t *w; // [tap][channels padded to 16]
+    const int32_t *acc_init;
+    const float *scale, *bias;
+    const int8_t *z;
+    ptrdiff_t z_pixel;
+    float z_scale;
+    float lo, hi;
+    int8_t *c_s8; // one of the two is NULL
+    float *c_f32;
+    ptrdiff_t c_pixel;
+} tsl_depthwise_s8_args;
+
+// The table itself: one pointer for each line of kernels.inc, TSL_KERNEL(name, result, parameters).
+typedef struct tsl_cpu_functions {
+#define TSL_KERNEL(name, result, parameters) result(*name) parameters;
+#include "cpu/kernels.inc"
+#undef TSL_KERNEL
+} tsl_cpu_functions;
+
+// The table at a level that the machine has; static. Filled once, from portable C upwards: each level overlays what
+// it does better.
+const tsl_cpu_functions *tsl_cpu_functions_get(tslim_isa isa);
+
+// Each level's own overlay, defined in its folder (portable/, avx2/, avxvnni/, avx512/, avx512vnni/).
+void tsl_cpu_overlay_portable(tsl_cpu_functions *functions);
+void tsl_cpu_overlay_avx2(tsl_cpu_functions *functions);
+void tsl_cpu_overlay_avxvnni(tsl_cpu_functions *functions);
+void tsl_cpu_overlay_avx512(tsl_cpu_functions *functions);
+void tsl_cpu_overlay_avx512vnni(tsl_cpu_functions *functions);
+
+#endif
