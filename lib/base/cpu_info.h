@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the processor, together with its operating system, can run.
+#ifndef TSL_BASE_CPU_INFO_H
+#define TSL_BASE_CPU_INFO_H
+
+#include <tinyslim/context.h>
+
+// The highest level that this machine can run.
+tslim_isa tsl_isa_best(void);
+
+#endif
