@@ -15,6 +15,7 @@ tslim_status tsl_graph_create(tslim_context *ctx, tslim_graph **result) {
     graph->name = graph->producer_name = "";
     tsl_arena_init(&graph->arena, ctx);
     tsl_name_map_init(&graph->value_names, ctx);
+    tsl_name_map_init(&graph->node_names, ctx);
     *result = graph;
     return TSLIM_OK;
 }
@@ -26,6 +27,7 @@ void tslim_graph_destroy(tslim_graph *graph) {
     tsl_free(ctx, graph->values, graph->values_capacity * sizeof(*graph->values));
     tsl_free(ctx, graph->nodes, graph->nodes_capacity * sizeof(*graph->nodes));
     tsl_name_map_clear(&graph->value_names);
+    tsl_name_map_clear(&graph->node_names);
     tsl_arena_clear(&graph->arena);
     tsl_buffer_release(graph->file);
     tsl_free(ctx, graph, sizeof(*graph));
@@ -107,7 +109,7 @@ static bool copy_contents(const tslim_graph *from, tslim_graph *to) {
         to->nodes[i] = from->nodes[i];
         copy_node(arena, &to->nodes[i], &failed);
         to->n_nodes++;
-        if (failed) return false;
+        if (failed || !tsl_name_map_set(&to->node_names, to->nodes[i].name, i)) return false;
     }
     return true;
 }
@@ -127,14 +129,12 @@ tslim_status tslim_graph_clone(const tslim_graph *graph, tslim_graph **clone) {
 
 // ---- Filling ----
 
-// The name itself, or with a number behind it when it is taken.
-static const char *unique_name(tslim_graph *graph, const char *name) {
-    if (!name || !*name) name = "value";
-    if (tsl_name_map_get(&graph->value_names, name) == TSL_NAME_ABSENT)
-        return tsl_arena_string(&graph->arena, name);
-    for (uint32_t number = graph->n_values;; number++) {
-        char *candidate = tsl_arena_format(&graph->arena, "%s_%" PRIu32, name, number);
-        if (!candidate || tsl_name_map_get(&graph->value_names, candidate) == TSL_NAME_ABSENT) return candidate;
+// A copy of the name, with a number behind it when it is taken. NULL when memory is short.
+static const char *unique_name(tslim_graph *graph, const tsl_name_map *taken, const char *name) {
+    if (tsl_name_map_get(taken, name) == TSL_NAME_ABSENT) return tsl_arena_string(&graph->arena, name);
+    for (size_t number = taken->count;; number++) {
+        char *candidate = tsl_arena_format(&graph->arena, "%s_%zu", name, number);
+        if (!candidate || tsl_name_map_get(taken, candidate) == TSL_NAME_ABSENT) return candidate;
     }
 }
 
@@ -142,8 +142,8 @@ tslim_status tsl_graph_add_value(tslim_graph *graph, const char *name, tslim_dty
     // Every node makes a value or more, and has a few constants: ten times the nodes is beyond any real model.
     uint64_t limit = graph->ctx->limits.nodes > UINT32_MAX / 20 ? UINT32_MAX / 2 : graph->ctx->limits.nodes * 10;
     TSL_REQUIRE(graph->n_values < limit, TSLIM_ERROR_LIMIT, "more than %" PRIu64 " values", limit);
-    const char *unique = unique_name(graph, name);
-    TSL_REQUIRE_MEMORY(unique, name ? strlen(name) + 1 : 16);
+    const char *unique = unique_name(graph, &graph->value_names, name && *name ? name : "value");
+    TSL_REQUIRE_MEMORY(unique, sizeof(tsl_value));
     if (!tsl_grow(graph->ctx, (void **)&graph->values, &graph->values_capacity, (size_t)graph->n_values + 1,
             sizeof(tsl_value)) ||
         !tsl_name_map_set(&graph->value_names, unique, graph->n_values))
@@ -175,14 +175,13 @@ tslim_status tsl_graph_add_node(tslim_graph *graph, tsl_op op, const char *name,
     tsl_node node = {.op = op, .op_type = info->name, .domain = info->domain, .n_inputs = n_inputs,
         .n_outputs = n_outputs, .epilogue.residual = -1};
     if (!name || !*name) name = n_outputs > 0 && outputs[0] != TSL_NONE ? graph->values[outputs[0]].name : "node";
-    node.name = tsl_graph_find_node(graph, name) == TSL_NONE
-        ? tsl_arena_string(&graph->arena, name)
-        : tsl_arena_format(&graph->arena, "%s_%s_%" PRIu32, name, info->name, graph->n_nodes);
+    node.name = unique_name(graph, &graph->node_names, name);
     node.inputs = tsl_arena_array(&graph->arena, n_inputs, sizeof(uint32_t));
     node.outputs = tsl_arena_array(&graph->arena, n_outputs, sizeof(uint32_t));
     if (!node.name || !node.inputs || !node.outputs ||
         !tsl_grow(graph->ctx, (void **)&graph->nodes, &graph->nodes_capacity, (size_t)graph->n_nodes + 1,
-            sizeof(tsl_node)))
+            sizeof(tsl_node)) ||
+        !tsl_name_map_set(&graph->node_names, node.name, graph->n_nodes))
         return tsl_no_memory(sizeof(tsl_node));
     for (uint32_t i = 0; i < n_inputs; i++) node.inputs[i] = inputs ? inputs[i] : TSL_NONE;
     for (uint32_t i = 0; i < n_outputs; i++) {

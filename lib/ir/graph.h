@@ -76,6 +76,7 @@ struct tslim_graph {
     uint32_t *outputs;
     uint32_t n_inputs, n_outputs;
     tsl_name_map value_names;
+    tsl_name_map node_names; // taken names, those of removed nodes too
     tslim_input_preparation preparation;
     const char **history;
     uint32_t n_history;

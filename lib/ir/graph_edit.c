@@ -224,39 +224,68 @@ fail:
 
 // ---- Order ----
 
-// Kahn's algorithm; among nodes that are ready the earliest in the file goes first, so a sorted graph stays as it is.
+enum { UNSEEN, OPEN, DONE };
+
+typedef struct sorter {
+    tsl_node *sorted;
+    uint32_t count;
+    uint8_t *state;
+    uint32_t *next_input; // of each node: inputs before it are placed
+    uint32_t *stack; // nodes that wait for a producer, the deepest last
+    uint32_t depth;
+} sorter;
+
+// The producer of some input that has not been placed yet, or TSL_NONE.
+static uint32_t find_unplaced_producer(const tslim_graph *graph, sorter *s, uint32_t n) {
+    const tsl_node *node = &graph->nodes[n];
+    for (; s->next_input[n] < node->n_inputs; s->next_input[n]++) {
+        uint32_t input = node->inputs[s->next_input[n]];
+        uint32_t producer = input == TSL_NONE ? TSL_NONE : graph->values[input].producer;
+        if (producer != TSL_NONE && s->state[producer] != DONE) return producer;
+    }
+    return TSL_NONE;
+}
+
+// Places a node after everything that it needs: depth first, with a stack of our own because files can be hostile.
+static tslim_status place(const tslim_graph *graph, sorter *s, uint32_t start) {
+    s->stack[s->depth++] = start;
+    s->state[start] = OPEN;
+    while (s->depth > 0) {
+        uint32_t n = s->stack[s->depth - 1];
+        uint32_t producer = find_unplaced_producer(graph, s, n);
+        if (producer == TSL_NONE) {
+            s->sorted[s->count++] = graph->nodes[n];
+            s->state[n] = DONE;
+            s->depth--;
+            continue;
+        }
+        TSL_REQUIRE(s->state[producer] == UNSEEN, TSLIM_ERROR_BAD_FILE, "node '%s' (%s) is part of a cycle",
+            graph->nodes[producer].name, graph->nodes[producer].op_type);
+        s->state[producer] = OPEN;
+        s->stack[s->depth++] = producer;
+    }
+    return TSLIM_OK;
+}
+
 tslim_status tsl_graph_sort(tslim_graph *graph) {
     tslim_context *ctx = graph->ctx;
-    size_t bytes = graph->n_nodes * sizeof(tsl_node);
-    tsl_node *sorted = tsl_allocate(ctx, bytes);
-    uint8_t *done = tsl_allocate_zeroed(ctx, graph->n_nodes);
+    uint32_t n_nodes = graph->n_nodes;
+    sorter s = {.sorted = tsl_allocate(ctx, n_nodes * sizeof(tsl_node)), .state = tsl_allocate_zeroed(ctx, n_nodes),
+        .next_input = tsl_allocate_zeroed(ctx, n_nodes * sizeof(uint32_t)),
+        .stack = tsl_allocate(ctx, n_nodes * sizeof(uint32_t))};
     tslim_status status = TSLIM_OK;
-    TSL_REQUIRE_GOTO(sorted && done, TSLIM_ERROR_NO_MEMORY, "no memory for %zu bytes", bytes);
-    uint32_t count = 0, first_open = 0;
-    while (count < graph->n_nodes) {
-        uint32_t before = count;
-        for (uint32_t n = first_open; n < graph->n_nodes; n++) {
-            if (done[n]) continue;
-            const tsl_node *node = &graph->nodes[n];
-            bool ready = true;
-            for (uint32_t i = 0; ready && i < node->n_inputs; i++) {
-                uint32_t producer = node->inputs[i] == TSL_NONE ? TSL_NONE : graph->values[node->inputs[i]].producer;
-                ready = producer == TSL_NONE || done[producer];
-            }
-            if (!ready) continue;
-            done[n] = 1;
-            sorted[count++] = *node;
-        }
-        while (first_open < graph->n_nodes && done[first_open]) first_open++;
-        TSL_REQUIRE_GOTO(count > before, TSLIM_ERROR_BAD_FILE, "node '%s' (%s) is part of a cycle",
-            graph->nodes[first_open].name, graph->nodes[first_open].op_type);
-    }
-    memcpy(graph->nodes, sorted, bytes);
-    for (uint32_t n = 0; n < graph->n_nodes; n++)
+    TSL_REQUIRE_GOTO(s.sorted && s.state && s.next_input && s.stack, TSLIM_ERROR_NO_MEMORY, "no memory to sort %u nodes", n_nodes);
+    for (uint32_t n = 0; n < n_nodes; n++)
+        if (s.state[n] == UNSEEN) TSL_TRY_GOTO(place(graph, &s, n));
+    for (uint32_t n = 0; n < n_nodes; n++) {
+        graph->nodes[n] = s.sorted[n];
         for (uint32_t i = 0; i < graph->nodes[n].n_outputs; i++)
             if (graph->nodes[n].outputs[i] != TSL_NONE) graph->values[graph->nodes[n].outputs[i]].producer = n;
+    }
 fail:
-    tsl_free(ctx, done, graph->n_nodes);
-    tsl_free(ctx, sorted, bytes);
+    tsl_free(ctx, s.next_input, n_nodes * sizeof(uint32_t));
+    tsl_free(ctx, s.stack, n_nodes * sizeof(uint32_t));
+    tsl_free(ctx, s.state, n_nodes);
+    tsl_free(ctx, s.sorted, n_nodes * sizeof(tsl_node));
     return status;
 }
