@@ -39,6 +39,8 @@ typedef struct tsl_gemm_f32_args {
 // ---- INT8 matrix product: acc = acc_init[j] + sum a*w in int32, exact for any operands ----
 // y = fmaf((float)acc, scale[j], bias[j]), or with a residual fmaf((float)z, z_scale, that);
 // to int8: clamp(round to nearest even(y), lo, hi); to float: clamp(y, lo, hi).
+// Any y, however large, is clamped right (clamp as floats, then convert). In every function here a float result that
+// is not a number stays so; as int8 it becomes lo.
 typedef enum tsl_activation_kind {
     TSL_ACTIVATION_S8 = 0,           // -128..127
     TSL_ACTIVATION_NON_NEGATIVE = 1, // int8, proven 0..127: half-range tricks are exact
