@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+// Shape inference and constant folding in one walk: a shape computed by nodes (Shape, Gather, Concat, Reshape) is known
+// by the time that it is needed.
+#include "ir/shape_infer.h"
+#include "pass/pass.h"
+
+static bool inputs_are_constant(const tslim_graph *graph, const tsl_node *node) {
+    for (uint32_t i = 0; i < node->n_inputs; i++) {
+        const tsl_value *value = tsl_node_input(graph, node, i);
+        if (value && (!tsl_value_is_constant(value) || value->packing != TSL_PACKING_NONE)) return false;
+    }
+    return true;
+}
+
+// Shape and Size need the dims of their input only.
+static bool is_foldable(const tslim_graph *graph, const tsl_node *node) {
+    if (node->op == TSL_OP_UNKNOWN || tsl_op_get_info(node->op)->layout == TSL_RULE_CHANNELS_LAST) return false;
+    const tsl_value *first = tsl_node_input(graph, node, 0);
+    if (node->op == TSL_OP_SHAPE || node->op == TSL_OP_SIZE) return first && tsl_shape_is_static(&first->shape);
+    for (uint32_t i = 0; i < node->n_outputs; i++) {
+        const tsl_value *output = tsl_node_output(graph, node, i);
+        if (output && !tsl_shape_is_static(&output->shape)) return false;
+    }
+    return inputs_are_constant(graph, node);
+}
+
+tslim_status tsl_pass_infer_and_fold(tslim_graph *graph, tsl_evaluate_node evaluate, void *user) {
+    bool folded = false;
+    for (uint32_t n = 0; n < graph->n_nodes; n++) {
+        TSL_TRY(tsl_infer_node(graph, n));
+        if (!evaluate || !is_foldable(graph, &graph->nodes[n])) continue;
+        tslim_status status = evaluate(user, graph, n);
+        if (status == TSLIM_ERROR_UNSUPPORTED) continue;
+        TSL_TRY(status);
+        tsl_graph_remove_node(graph, n);
+        folded = true;
+    }
+    return folded ? tsl_graph_compact(graph) : TSLIM_OK;
+}

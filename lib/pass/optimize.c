@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+// The ordered list of passes, and what they share.
+#include "pass/pass.h"
+
+bool tsl_constant_scalar(const tsl_value *value, float *scalar) {
+    if (!value || !tsl_value_is_constant(value) || value->dtype != TSLIM_DTYPE_FLOAT || value->bytes != sizeof(float))
+        return false;
+    *scalar = *(const float *)value->data;
+    return true;
+}
+
+uint32_t tsl_single_use(const tslim_graph *graph, const tsl_uses *uses, uint32_t value) {
+    if (tsl_uses_count(uses, value) != 1 || tsl_graph_is_output(graph, value)) return TSL_NONE;
+    return uses->nodes[uses->first[value]];
+}
+
+tslim_status tsl_optimize(tslim_graph *graph, tsl_evaluate_node evaluate, void *user) {
+    TSL_TRY(tsl_pass_infer_and_fold(graph, evaluate, user));
+    TSL_TRY(TSL_VERIFY(graph));
+    TSL_TRY(tsl_pass_remove_identity(graph));
+    TSL_TRY(TSL_VERIFY(graph));
+    TSL_TRY(tsl_pass_fold_affine(graph));
+    TSL_TRY(TSL_VERIFY(graph));
+    TSL_TRY(tsl_pass_fuse_activations(graph));
+    TSL_TRY(TSL_VERIFY(graph));
+    TSL_TRY(tsl_pass_fuse_epilogues(graph));
+    TSL_TRY(TSL_VERIFY(graph));
+    TSL_TRY(tsl_pass_remove_dead(graph));
+    return TSL_VERIFY(graph);
+}

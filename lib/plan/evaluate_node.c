@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+// Runs one node on constants. The same kernels as in a session, so that folding changes no result.
+#include "plan/evaluate_node.h"
+
+#include <string.h>
+
+#include "backend.h"
+#include "plan/describe.h"
+
+// Beyond this a folded constant costs more memory than it saves time.
+#define LARGEST_FOLDED_BYTES ((size_t)256 << 20)
+
+typedef struct evaluation {
+    tsl_arena arena;
+    tsl_tensor *inputs, *outputs;
+    tsl_kernel kernel;
+} evaluation;
+
+static tslim_status allocate_output(tslim_graph *graph, uint32_t id) {
+    const tsl_value *value = &graph->values[id];
+    uint64_t elements;
+    TSL_TRY(tsl_shape_elements(graph->ctx, &value->shape, &elements));
+    size_t bytes = (size_t)elements * tslim_dtype_size(value->dtype);
+    TSL_REQUIRE(bytes <= LARGEST_FOLDED_BYTES, TSLIM_ERROR_UNSUPPORTED, "a constant of %zu bytes", bytes);
+    void *data;
+    return tsl_value_new_data(graph, id, bytes, &data);
+}
+
+static tslim_status run_node(tslim_graph *graph, const tsl_node *node, evaluation *e) {
+    e->inputs = tsl_arena_array(&e->arena, node->n_inputs, sizeof(tsl_tensor));
+    e->outputs = tsl_arena_array(&e->arena, node->n_outputs, sizeof(tsl_tensor));
+    TSL_REQUIRE_MEMORY(e->inputs && e->outputs ? e : NULL, sizeof(tsl_tensor));
+    for (uint32_t i = 0; i < node->n_inputs; i++)
+        if (node->inputs[i] != TSL_NONE) tsl_describe_value(&graph->values[node->inputs[i]], &e->inputs[i]);
+    for (uint32_t i = 0; i < node->n_outputs; i++) {
+        if (node->outputs[i] == TSL_NONE) continue;
+        TSL_TRY(allocate_output(graph, node->outputs[i]));
+        tsl_describe_value(&graph->values[node->outputs[i]], &e->outputs[i]);
+    }
+    tsl_step step;
+    tsl_describe_step(graph, node, e->inputs, e->outputs, &step);
+    TSL_TRY(tsl_cpu_backend.prepare(graph->ctx, graph->ctx->isa, &step, &e->arena, &e->kernel));
+    uint8_t *scratch = tsl_arena_alloc_aligned(&e->arena, e->kernel.scratch_bytes);
+    TSL_REQUIRE_MEMORY(scratch, e->kernel.scratch_bytes);
+    tsl_run run = {.ctx = graph->ctx, .kernel = &e->kernel, .inputs = e->inputs, .outputs = e->outputs, .scratch = scratch};
+    return e->kernel.run(&run);
+}
+
+tslim_status tsl_evaluate_on_cpu(void *user, tslim_graph *graph, uint32_t index) {
+    (void)user;
+    const tsl_node *node = &graph->nodes[index];
+    evaluation e = {0};
+    tsl_arena_init(&e.arena, graph->ctx);
+    tslim_status status = run_node(graph, node, &e);
+    tsl_arena_clear(&e.arena);
+    if (status == TSLIM_OK) return TSLIM_OK;
+    for (uint32_t i = 0; i < node->n_outputs; i++)
+        if (node->outputs[i] != TSL_NONE) tsl_value_set_data(&graph->values[node->outputs[i]], NULL, NULL, 0);
+    return tsl_fail_prefix(status, "node '%s' (%s)", node->name, node->op_type);
+}
