@@ -43,6 +43,13 @@ TSLIM_API uint32_t tslim_graph_output_count(const tslim_graph *graph);
 TSLIM_API tslim_status tslim_graph_input_info(const tslim_graph *graph, uint32_t index, tslim_tensor_info *info);
 TSLIM_API tslim_status tslim_graph_output_info(const tslim_graph *graph, uint32_t index, tslim_tensor_info *info);
 
+/**
+ * Folds BatchNormalization and constants, fuses activations and residual adds: the form in which a model runs. A file
+ * saved after this holds packed weights that are used where they lie. The graph can no longer be pruned or quantized.
+ * On failure it is as before.
+ */
+TSLIM_API tslim_status tslim_graph_optimize(tslim_graph *graph);
+
 /** One node, as the file has it. */
 typedef struct tslim_node_info {
     uint32_t struct_size;   /**< set by the caller */

@@ -127,6 +127,12 @@ tslim_status tslim_graph_clone(const tslim_graph *graph, tslim_graph **clone) {
     return TSLIM_OK;
 }
 
+void tsl_graph_swap(tslim_graph *a, tslim_graph *b) {
+    tslim_graph kept = *a;
+    *a = *b;
+    *b = kept;
+}
+
 // ---- Filling ----
 
 // A copy of the name, with a number behind it when it is taken. NULL when memory is short.

@@ -158,6 +158,9 @@ tslim_status tsl_graph_compact(tslim_graph *graph);
 // Moves nodes into topological order (stable). BAD_FILE names a node of a cycle.
 tslim_status tsl_graph_sort(tslim_graph *graph);
 
+// Exchanges the contents of two graphs of one context, so that a change made on a clone can be taken over at once.
+void tsl_graph_swap(tslim_graph *a, tslim_graph *b);
+
 // Checks every rule of this header: ids in range, order, one producer, unique names, constants of the right size,
 // operand counts as in ops.def. INTERNAL (or BAD_FILE, as told by `status`) names what is wrong.
 tslim_status tsl_graph_verify(const tslim_graph *graph, tslim_status status);

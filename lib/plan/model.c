@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+// From a user's graph to a model: everything that does not depend on input shapes, done once.
+#include "plan/model.h"
+
+#include "pass/pass.h"
+#include "plan/evaluate_node.h"
+
+static tslim_status prepare_graph(tsl_model *model, const tslim_graph *graph, bool optimize) {
+    TSL_TRY(tsl_check_operators(graph, NULL, NULL));
+    TSL_TRY(tslim_graph_clone(graph, &model->graph));
+    if (optimize && !graph->optimized) TSL_TRY(tsl_optimize(model->graph, tsl_evaluate_on_cpu, NULL));
+    return tsl_graph_pack_weights(model->graph, model->backend);
+}
+
+tslim_status tsl_model_create(const tslim_graph *graph, const tsl_backend *backend, tslim_isa isa, bool optimize,
+    tsl_model **result) {
+    tsl_model *model = tsl_allocate_zeroed(graph->ctx, sizeof(*model));
+    TSL_REQUIRE_MEMORY(model, sizeof(*model));
+    atomic_init(&model->references, 1);
+    model->ctx = tsl_context_retain(graph->ctx);
+    model->backend = backend;
+    model->isa = isa;
+    tslim_status status = prepare_graph(model, graph, optimize);
+    if (status != TSLIM_OK) {
+        tsl_model_release(model);
+        return status;
+    }
+    *result = model;
+    return TSLIM_OK;
+}
+
+tsl_model *tsl_model_retain(tsl_model *model) {
+    atomic_fetch_add_explicit(&model->references, 1, memory_order_relaxed);
+    return model;
+}
+
+void tsl_model_release(tsl_model *model) {
+    if (!model || atomic_fetch_sub_explicit(&model->references, 1, memory_order_acq_rel) != 1) return;
+    tslim_context *ctx = model->ctx;
+    tslim_graph_destroy(model->graph);
+    tsl_free(ctx, model, sizeof(*model));
+    tsl_context_release(ctx);
+}

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+// Packing the constants of a graph into the order that kernels read, and back.
+#include "plan/describe.h"
+#include "plan/model.h"
+
+typedef tslim_status (*operand_function)(
+    tslim_graph *graph, const tsl_backend *backend, uint32_t node, uint32_t input, const tsl_uses *uses);
+
+static tslim_status for_each_constant_operand(tslim_graph *graph, const tsl_backend *backend, operand_function function) {
+    tsl_uses uses;
+    TSL_TRY(tsl_uses_find(graph, &uses));
+    tslim_status status = TSLIM_OK;
+    for (uint32_t n = 0; n < graph->n_nodes && status == TSLIM_OK; n++)
+        for (uint32_t i = 1; i < graph->nodes[n].n_inputs && status == TSLIM_OK; i++) {
+            const tsl_value *value = tsl_node_input(graph, &graph->nodes[n], i);
+            if (value && tsl_value_is_constant(value)) status = function(graph, backend, n, i, &uses);
+        }
+    tsl_uses_free(&uses);
+    return status;
+}
+
+static void make_request(const tslim_graph *graph, uint32_t n, uint32_t i, tsl_pack_request *request) {
+    const tsl_node *node = &graph->nodes[n];
+    *request = (tsl_pack_request){.op = node->op, .attrs = &node->attrs, .input_index = i};
+    tsl_describe_value(&graph->values[node->inputs[i]], &request->weights);
+}
+
+static bool is_packed_already(const tsl_value *value, tsl_packing packing, size_t bytes) {
+    return value->packing == packing && value->bytes == bytes;
+}
+
+static tslim_status pack_operand(
+    tslim_graph *graph, const tsl_backend *backend, uint32_t n, uint32_t i, const tsl_uses *uses) {
+    tsl_pack_request request;
+    make_request(graph, n, i, &request);
+    tsl_packing packing;
+    size_t bytes;
+    TSL_TRY(backend->packed_size(&request, &packing, &bytes));
+    uint32_t id = graph->nodes[n].inputs[i];
+    if (packing == TSL_PACKING_NONE || is_packed_already(&graph->values[id], packing, bytes)) return TSLIM_OK;
+    if (graph->values[id].packing != TSL_PACKING_NONE)
+        return tsl_fail(TSLIM_ERROR_BAD_FILE, "node '%s': operand %u is packed for another operator",
+            graph->nodes[n].name, i);
+    // Others may need the plain order, or another packing.
+    if (tsl_uses_count(uses, id) > 1 || tsl_graph_is_output(graph, id)) {
+        uint32_t copy;
+        TSL_TRY(tsl_graph_add_value(graph, graph->values[id].name, graph->values[id].dtype, &copy));
+        graph->values[copy].shape = graph->values[id].shape;
+        graph->values[copy].quant = graph->values[id].quant;
+        graph->nodes[n].inputs[i] = id = copy;
+    }
+    tsl_buffer *packed = tsl_buffer_create(graph->ctx, bytes);
+    TSL_REQUIRE_MEMORY(packed, bytes);
+    backend->pack(&request, packed->data);
+    tsl_value_set_data(&graph->values[id], packed, packed->data, bytes);
+    tsl_buffer_release(packed);
+    graph->values[id].packing = packing;
+    return TSLIM_OK;
+}
+
+static tslim_status unpack_operand(
+    tslim_graph *graph, const tsl_backend *backend, uint32_t n, uint32_t i, const tsl_uses *uses) {
+    (void)uses;
+    uint32_t id = graph->nodes[n].inputs[i];
+    tsl_value *value = &graph->values[id];
+    if (value->packing == TSL_PACKING_NONE) return TSLIM_OK;
+    tsl_pack_request request;
+    make_request(graph, n, i, &request);
+    request.weights.packing = TSL_PACKING_NONE;
+    uint64_t elements;
+    TSL_TRY(tsl_shape_elements(graph->ctx, &value->shape, &elements));
+    size_t bytes = (size_t)elements * tslim_dtype_size(value->dtype);
+    tsl_buffer *plain = tsl_buffer_create(graph->ctx, bytes);
+    TSL_REQUIRE_MEMORY(plain, bytes);
+    backend->unpack(&request, value->data, plain->data);
+    tsl_value_set_data(value, plain, plain->data, bytes);
+    tsl_buffer_release(plain);
+    value->packing = TSL_PACKING_NONE;
+    return TSLIM_OK;
+}
+
+tslim_status tsl_graph_pack_weights(tslim_graph *graph, const tsl_backend *backend) {
+    TSL_TRY(for_each_constant_operand(graph, backend, pack_operand));
+    return tsl_graph_compact(graph);
+}
+
+tslim_status tsl_graph_unpack_weights(tslim_graph *graph, const tsl_backend *backend) {
+    return for_each_constant_operand(graph, backend, unpack_operand);
+}

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+// What each value is in memory before anything has an address: its strides, its border, whose memory it shares.
+#include <string.h>
+
+#include "base/checked.h"
+#include "ir/shape_infer.h"
+#include "plan/describe.h"
+#include "plan/plan.h"
+
+static uint16_t larger(uint16_t a, uint16_t b) { return a > b ? a : b; }
+
+// Widens the border of a convolution's input to what its padding reads.
+static tslim_status require_border(const tslim_graph *graph, const tsl_node *node, uint16_t (*borders)[4]) {
+    if (node->op != TSL_OP_CONV && node->op != TSL_OP_CONV_TRANSPOSE) return TSLIM_OK;
+    const tsl_value *input = tsl_node_input(graph, node, 0), *weights = tsl_node_input(graph, node, 1);
+    if (!input || !weights || input->shape.rank != 4 || weights->shape.rank != 4 || tsl_value_is_constant(input))
+        return TSLIM_OK;
+    tsl_window window;
+    uint16_t border[4];
+    TSL_TRY(tsl_window_read(&node->attrs, node->op, 2, input->shape.dims + 2, weights->shape.dims + 2, &window));
+    TSL_TRY(tsl_window_border(&window, node->op, border));
+    for (int i = 0; i < 4; i++)
+        borders[node->inputs[0]][i] = larger(borders[node->inputs[0]][i], border[i]);
+    return TSLIM_OK;
+}
+
+// Nodes that change dims only: their output can be their input's memory.
+static bool is_reshape(tsl_op op) {
+    return op == TSL_OP_RESHAPE || op == TSL_OP_FLATTEN || op == TSL_OP_SQUEEZE || op == TSL_OP_UNSQUEEZE ||
+        op == TSL_OP_IDENTITY;
+}
+
+// Nodes that read each element once, just before they write it at the same place.
+static bool is_elementwise(tsl_op op) {
+    return (op >= TSL_OP_RELU && op <= TSL_OP_NOT) || (op >= TSL_OP_ADD && op <= TSL_OP_MOD) ||
+        op == TSL_OP_BATCH_NORMALIZATION || op == TSL_OP_SILU;
+}
+
+static bool same_memory_layout(const tsl_tensor *a, const tsl_tensor *b) {
+    if (tslim_dtype_size(a->dtype) != tslim_dtype_size(b->dtype) || a->rank != b->rank) return false;
+    for (uint32_t i = 0; i < a->rank; i++)
+        if (a->dims[i] != b->dims[i] || a->strides[i] != b->strides[i]) return false;
+    return memcmp(a->border, b->border, sizeof(a->border)) == 0;
+}
+
+// True when the node may write its output over this operand: nobody reads it later, and no other operand is the same
+// memory seen with other dims.
+static bool can_overwrite(const tsl_plan *plan, uint32_t n, uint32_t input, const tsl_plan_value *output) {
+    const tsl_node *node = &plan->graph->nodes[n];
+    const tsl_plan_value *value = &plan->values[input];
+    if (value->place != TSL_PLACE_ARENA || plan->values[value->root].last != n) return false;
+    for (uint32_t i = 0; i < node->n_inputs; i++) {
+        if (node->inputs[i] == TSL_NONE || node->inputs[i] == input) continue;
+        if (plan->values[node->inputs[i]].root == value->root) return false;
+    }
+    return same_memory_layout(&value->tensor, &output->tensor);
+}
+
+bool tsl_plan_is_view(const tsl_plan *plan, const tsl_node *node) {
+    return is_reshape(node->op) && node->n_outputs == 1 && plan->values[node->outputs[0]].root != node->outputs[0];
+}
+
+static void share(tsl_plan *plan, uint32_t output, uint32_t input) {
+    uint32_t root = plan->values[input].root;
+    plan->values[output].root = root;
+    if (plan->values[output].last > plan->values[root].last) plan->values[root].last = plan->values[output].last;
+}
+
+static void share_memory(tsl_plan *plan, uint32_t n) {
+    const tsl_node *node = &plan->graph->nodes[n];
+    if (node->n_inputs == 0 || node->inputs[0] == TSL_NONE || node->n_outputs != 1) return;
+    uint32_t output = node->outputs[0];
+    const tsl_plan_value *in = &plan->values[node->inputs[0]], *out = &plan->values[output];
+    if (is_reshape(node->op)) {
+        if (in->place == TSL_PLACE_ARENA && in->tensor.dtype == out->tensor.dtype &&
+            tsl_tensor_is_row_major(&in->tensor) && tsl_tensor_is_row_major(&out->tensor))
+            share(plan, output, node->inputs[0]);
+        return;
+    }
+    if (!is_elementwise(node->op)) return;
+    for (uint32_t i = 0; i < node->n_inputs; i++) {
+        if (node->inputs[i] == TSL_NONE || !can_overwrite(plan, n, node->inputs[i], out)) continue;
+        share(plan, output, node->inputs[i]);
+        return;
+    }
+}
+
+static void find_lifetimes(tsl_plan *plan) {
+    const tslim_graph *graph = plan->graph;
+    for (uint32_t n = 0; n < graph->n_nodes; n++) {
+        const tsl_node *node = &graph->nodes[n];
+        for (uint32_t i = 0; i < node->n_inputs; i++)
+            if (node->inputs[i] != TSL_NONE) plan->values[node->inputs[i]].last = n;
+        for (uint32_t i = 0; i < node->n_outputs; i++)
+            if (node->outputs[i] != TSL_NONE)
+                plan->values[node->outputs[i]].first = plan->values[node->outputs[i]].last = n;
+    }
+    for (uint32_t i = 0; i < graph->n_outputs; i++) plan->values[graph->outputs[i]].last = graph->n_nodes;
+}
+
+static tslim_status describe(tsl_plan *plan, uint32_t v, const uint16_t border[4]) {
+    const tsl_value *value = &plan->graph->values[v];
+    tsl_plan_value *p = &plan->values[v];
+    p->root = v;
+    p->place = tsl_value_is_constant(value) ? TSL_PLACE_CONSTANT
+        : value->producer == TSL_NONE       ? TSL_PLACE_CALLER
+                                            : TSL_PLACE_ARENA;
+    uint64_t elements;
+    tslim_status status = tsl_shape_elements(plan->ctx, &value->shape, &elements);
+    if (status != TSLIM_OK) return tsl_fail_prefix(status, "value '%s'", value->name);
+    tsl_describe_value(value, &p->tensor);
+    if (border[0] | border[1] | border[2] | border[3]) tsl_describe_border(&p->tensor, border);
+    TSL_REQUIRE(tsl_tensor_memory(&p->tensor, &p->bytes, &p->origin), TSLIM_ERROR_LIMIT,
+        "value '%s' does not fit the address space", value->name);
+    return TSLIM_OK;
+}
+
+tslim_status tsl_plan_place_values(tsl_plan *plan) {
+    const tslim_graph *graph = plan->graph;
+    uint16_t(*borders)[4] = tsl_arena_array(&plan->arena, graph->n_values, sizeof(*borders));
+    plan->values = tsl_arena_array(&plan->arena, graph->n_values, sizeof(*plan->values));
+    TSL_REQUIRE_MEMORY(borders && plan->values ? plan : NULL, graph->n_values * sizeof(*plan->values));
+    for (uint32_t n = 0; n < graph->n_nodes; n++) {
+        tslim_status status = require_border(graph, &graph->nodes[n], borders);
+        if (status != TSLIM_OK) return tsl_fail_prefix(status, "node '%s'", graph->nodes[n].name);
+    }
+    for (uint32_t v = 0; v < graph->n_values; v++) TSL_TRY(describe(plan, v, borders[v]));
+    find_lifetimes(plan);
+    for (uint32_t n = 0; n < graph->n_nodes; n++) share_memory(plan, n);
+    return TSLIM_OK;
+}

@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+// Making, binding and running a plan.
+#include "plan/plan.h"
+
+#include <string.h>
+#include <time.h>
+
+#include "pass/pass.h"
+#include "plan/specialize.h"
+
+static tslim_status find_patches(tsl_plan *plan) {
+    const tslim_graph *graph = plan->graph;
+    for (int round = 0; round < 2; round++) { // counted, then filled
+        uint32_t count = 0;
+        for (uint32_t s = 0; s < plan->n_steps; s++) {
+            const tsl_node *node = &graph->nodes[plan->steps[s].node];
+            for (uint32_t i = 0; i < node->n_inputs; i++)
+                for (uint32_t k = 0; k < graph->n_inputs; k++) {
+                    if (node->inputs[i] != graph->inputs[k]) continue;
+                    if (round == 1) plan->patches[count] = (tsl_plan_patch){&plan->steps[s].inputs[i], k};
+                    count++;
+                }
+        }
+        if (round == 1) continue;
+        plan->patches = tsl_arena_array(&plan->arena, count, sizeof(*plan->patches));
+        TSL_REQUIRE_MEMORY(plan->patches, count * sizeof(*plan->patches));
+        plan->n_patches = count;
+    }
+    return TSLIM_OK;
+}
+
+static tslim_status lower(tsl_plan *plan, const tsl_model *model, tslim_issue_callback callback, void *user) {
+    tsl_issues issues;
+    tsl_issues_init(&issues, plan->ctx, callback, user);
+    tslim_status status = tsl_plan_lower(plan, model, &issues);
+    if (status == TSLIM_OK) return tsl_issues_finish(&issues);
+    tsl_text_clear(&issues.summary);
+    return status;
+}
+
+static tslim_status build(tsl_plan *plan, const tsl_model *model, const tslim_input_shape *shapes, uint32_t n_shapes,
+    tslim_issue_callback callback, void *user) {
+    TSL_TRY(tsl_graph_specialize(model->graph, shapes, n_shapes, &plan->graph));
+    TSL_TRY(tsl_pass_assign_layouts(plan->graph));
+    TSL_TRY(TSL_VERIFY(plan->graph));
+    TSL_TRY(tsl_plan_place_values(plan));
+    TSL_TRY(lower(plan, model, callback, user));
+    TSL_TRY(tsl_plan_memory(plan));
+    return find_patches(plan);
+}
+
+tslim_status tsl_plan_create(
+    const tsl_model *model, const tslim_input_shape *shapes, uint32_t n_shapes, tsl_plan **plan) {
+    return tsl_plan_create_with_issues(model, shapes, n_shapes, NULL, NULL, plan);
+}
+
+tslim_status tsl_plan_create_with_issues(const tsl_model *model, const tslim_input_shape *shapes, uint32_t n_shapes,
+    tslim_issue_callback callback, void *user, tsl_plan **result) {
+    tsl_plan *plan = tsl_allocate_zeroed(model->ctx, sizeof(*plan));
+    TSL_REQUIRE_MEMORY(plan, sizeof(*plan));
+    plan->ctx = model->ctx;
+    tsl_arena_init(&plan->arena, model->ctx);
+    tslim_status status = build(plan, model, shapes, n_shapes, callback, user);
+    if (status != TSLIM_OK) {
+        tsl_plan_destroy(plan);
+        return status;
+    }
+    *result = plan;
+    return TSLIM_OK;
+}
+
+void tsl_plan_destroy(tsl_plan *plan) {
+    if (!plan) return;
+    tsl_arena_clear(&plan->arena);
+    tslim_graph_destroy(plan->graph);
+    tsl_free(plan->ctx, plan, sizeof(*plan));
+}
+
+static void bind_tensors(const tsl_plan *plan, const uint32_t *ids, tsl_tensor *tensors, uint32_t count) {
+    for (uint32_t i = 0; i < count; i++)
+        if (ids[i] != TSL_NONE) tensors[i].data = plan->values[ids[i]].tensor.data;
+}
+
+void tsl_plan_bind(tsl_plan *plan, uint8_t *memory) {
+    for (uint32_t v = 0; v < plan->graph->n_values; v++) {
+        tsl_plan_value *value = &plan->values[v];
+        if (value->place != TSL_PLACE_ARENA) continue;
+        // Values that share memory have the same border, or none.
+        value->tensor.data = memory + plan->values[value->root].offset + value->origin;
+    }
+    for (uint32_t s = 0; s < plan->n_steps; s++) {
+        tsl_plan_step *step = &plan->steps[s];
+        const tsl_node *node = &plan->graph->nodes[step->node];
+        bind_tensors(plan, node->inputs, step->inputs, node->n_inputs);
+        bind_tensors(plan, node->outputs, step->outputs, node->n_outputs);
+        step->scratch = memory + step->scratch_offset;
+    }
+}
+
+// ---- Borders ----
+
+static void fill(const tsl_tensor *t, int64_t image, int64_t row, int64_t column, int64_t columns) {
+    size_t element = tslim_dtype_size(t->dtype);
+    int64_t offset = image * t->strides[0] + row * t->strides[2] + column * t->strides[3];
+    // Only 8-bit tensors have a zero point; 0 has all bits 0 in every other type.
+    memset((uint8_t *)t->data + offset * (int64_t)element, t->quant.zero_point & 0xff,
+        (size_t)columns * (size_t)t->dims[1] * element);
+}
+
+// Memory is used again within a run, so a border is made anew each time, before the values within it.
+static void clear_border(const tsl_tensor *t) {
+    int64_t top = t->border[0], left = t->border[1], bottom = t->border[2], right = t->border[3];
+    if ((top | left | bottom | right) == 0) return;
+    int64_t rows = t->dims[2], columns = t->dims[3];
+    for (int64_t n = 0; n < t->dims[0]; n++) {
+        for (int64_t r = -top; r < 0; r++) fill(t, n, r, -left, left + columns + right);
+        for (int64_t r = rows; r < rows + bottom; r++) fill(t, n, r, -left, left + columns + right);
+        for (int64_t r = 0; r < rows; r++) {
+            fill(t, n, r, -left, left);
+            fill(t, n, r, columns, right);
+        }
+    }
+}
+
+// ---- Running ----
+
+static uint64_t now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+static tslim_status run_step(tsl_plan *plan, tsl_plan_step *step) {
+    if (step->clear_border)
+        for (uint32_t i = 0; i < step->step.n_outputs; i++) clear_border(&step->outputs[i]);
+    if (!step->kernel.run) return TSLIM_OK;
+    tsl_run run = {.ctx = plan->ctx, .kernel = &step->kernel, .inputs = step->inputs, .outputs = step->outputs,
+        .scratch = step->scratch};
+    return step->kernel.run(&run);
+}
+
+tslim_status tsl_plan_run(tsl_plan *plan, bool profile, tsl_after_step after, void *user) {
+    for (uint32_t s = 0; s < plan->n_steps; s++) {
+        tsl_plan_step *step = &plan->steps[s];
+        uint64_t start = profile ? now() : 0;
+        tslim_status status = run_step(plan, step);
+        if (status != TSLIM_OK) return tsl_fail_prefix(status, "node '%s'", step->step.name);
+        if (profile) {
+            step->nanoseconds += now() - start;
+            step->runs++;
+        }
+        if (after) TSL_TRY(after(user, plan, step));
+    }
+    return TSLIM_OK;
+}

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+// A plan: the steps of a model at given input shapes, and where each value lies in one block of memory.
+#ifndef TSL_PLAN_PLAN_H
+#define TSL_PLAN_PLAN_H
+
+#include "plan/issues.h"
+#include "plan/model.h"
+
+typedef struct tsl_plan_step {
+    tsl_step step;
+    tsl_kernel kernel; // run is NULL for a view
+    tsl_tensor *inputs, *outputs; // the step's, written when memory is known
+    uint8_t *scratch;
+    size_t scratch_offset;
+    uint32_t node;     // of plan->graph
+    bool clear_border; // some output has a border to be zeroed before each run
+    uint64_t nanoseconds, runs; // while profiling
+} tsl_plan_step;
+
+// Where a value lies. Values that share memory (a reshape's input and output) have the same root.
+typedef struct tsl_plan_value {
+    enum { TSL_PLACE_NOWHERE, TSL_PLACE_ARENA, TSL_PLACE_CALLER, TSL_PLACE_CONSTANT } place;
+    tsl_tensor tensor;
+    uint32_t root;
+    size_t bytes, origin; // of the root's memory; of the first element within it
+    size_t offset;        // of the root's memory within the arena
+    uint32_t first, last; // steps between which the root's memory is in use
+} tsl_plan_value;
+
+// An operand that is a graph input: its address is the caller's, new each run.
+typedef struct tsl_plan_patch {
+    tsl_tensor *tensor;
+    uint32_t input;
+} tsl_plan_patch;
+
+typedef struct tsl_plan {
+    tslim_context *ctx;
+    tsl_arena arena; // everything of the plan but the graph
+    tslim_graph *graph; // specialized
+    tsl_plan_value *values; // of graph->values
+    tsl_plan_step *steps;
+    uint32_t n_steps;
+    tsl_plan_patch *patches;
+    uint32_t n_patches;
+    size_t bytes; // of activations and scratch
+} tsl_plan;
+
+tslim_status tsl_plan_create(
+    const tsl_model *model, const tslim_input_shape *shapes, uint32_t n_shapes, tsl_plan **plan);
+// The same; calls back for each node that has no kernel.
+tslim_status tsl_plan_create_with_issues(const tsl_model *model, const tslim_input_shape *shapes, uint32_t n_shapes,
+    tslim_issue_callback callback, void *user, tsl_plan **plan);
+void tsl_plan_destroy(tsl_plan *plan); // NULL is allowed
+
+// Tells every tensor its address in `memory` (64-byte aligned, plan->bytes of it).
+void tsl_plan_bind(tsl_plan *plan, uint8_t *memory);
+
+// Runs all steps but the taking of inputs and the giving of outputs; calls `after` behind each, if not NULL.
+typedef tslim_status (*tsl_after_step)(void *user, const tsl_plan *plan, const tsl_plan_step *step);
+tslim_status tsl_plan_run(tsl_plan *plan, bool profile, tsl_after_step after, void *user);
+
+// ---- Parts of tsl_plan_create, in this order ----
+
+// Kinds, tensors, borders, and views of each value (plan/place_values.c).
+tslim_status tsl_plan_place_values(tsl_plan *plan);
+// True when the node's output is its input's memory seen with other dims.
+bool tsl_plan_is_view(const tsl_plan *plan, const tsl_node *node);
+// Steps with prepared kernels (plan/lower.c). Nodes without one become issues.
+tslim_status tsl_plan_lower(tsl_plan *plan, const tsl_model *model, tsl_issues *issues);
+// Offsets of values and scratch (plan/plan_memory.c).
+tslim_status tsl_plan_memory(tsl_plan *plan);
+
+#endif

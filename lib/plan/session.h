@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+// The inside of a session.
+#ifndef TSL_PLAN_SESSION_H
+#define TSL_PLAN_SESSION_H
+
+#include <tinyslim/session.h>
+
+#include "plan/plan.h"
+
+struct tslim_session {
+    tslim_context *ctx;
+    tsl_model *model;
+    tsl_plan *plan;
+    uint8_t *memory; // plan->bytes
+    void *caller_memory; // NULL: the session's own
+    size_t caller_bytes;
+    bool profiling;
+    tslim_tap tap;
+    void *tap_user;
+    float *tap_buffer; // the largest value, in NCHW order
+    size_t tap_bytes;
+};
+
+// Shows the inputs, or what a step has made, to the tap.
+tslim_status tsl_session_tap_inputs(tslim_session *session);
+tslim_status tsl_session_tap_step(void *session, const tsl_plan *plan, const tsl_plan_step *step);
+
+#endif
