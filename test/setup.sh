@@ -1,0 +1,52 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Installs what building and testing need, once. Sourced by run.sh and by the longer checks.
+# Sets TSLIM_CACHE (models and the Python environment; outside the tree) and PYTHON.
+set -euo pipefail
+
+packages=(build-essential clang meson ninja-build pkg-config nanopb libnanopb-dev libcjson-dev libcmocka-dev
+  zlib1g-dev libpng-dev libjpeg62-turbo-dev dataset-fashion-mnist libonnx-testdata python3-venv unzip bc)
+
+install_packages() {
+  local missing=()
+  for package in "${packages[@]}"; do
+    dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
+  done
+  [ ${#missing[@]} -eq 0 ] && return
+  echo "installing: ${missing[*]}"
+  local as_root=()
+  [ "$(id -u)" -eq 0 ] || as_root=(sudo)
+  "${as_root[@]}" apt-get update -qq
+  DEBIAN_FRONTEND=noninteractive "${as_root[@]}" apt-get install -y -qq "${packages[@]}" >/dev/null
+}
+
+TSLIM_CACHE=${TSLIM_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/tinyslim}
+PYTHON=$TSLIM_CACHE/venv/bin/python
+
+# Peers to compare with, and real models that PyPI wheels carry.
+install_python() {
+  if [ ! -f "$TSLIM_CACHE/venv/ready-1" ]; then
+    mkdir -p "$TSLIM_CACHE"
+    python3 -m venv "$TSLIM_CACHE/venv"
+    "$PYTHON" -m pip install -q --disable-pip-version-check numpy onnx onnxruntime
+    touch "$TSLIM_CACHE/venv/ready-1"
+  fi
+}
+
+fetch_models() {
+  local models=$TSLIM_CACHE/models wheels
+  [ -f "$models/ready-1" ] && return
+  mkdir -p "$models"
+  wheels=$(mktemp -d)
+  "$PYTHON" -m pip download -q --disable-pip-version-check --no-deps -d "$wheels" \
+    rapidocr-onnxruntime==1.4.4 nudenet==3.4.2
+  for wheel in "$wheels"/*.whl; do unzip -qojd "$models" "$wheel" '*.onnx'; done
+  rm -rf "$wheels"
+  "$PYTHON" "$(dirname "${BASH_SOURCE[0]}")/conformance/make_models.py" "$models"
+  touch "$models/ready-1"
+}
+
+install_packages
+install_python
+fetch_models
+export TSLIM_CACHE PYTHON TSLIM_MODELS=$TSLIM_CACHE/models
