@@ -72,7 +72,7 @@ tslim_status tslim_context_create(const tslim_context_options *options, tslim_co
     if (!o.allocator.allocate || !o.allocator.release)
         o.allocator = (tslim_allocator){malloc_allocate, malloc_release, NULL};
     TSL_REQUIRE(o.n_threads <= 1024, TSLIM_ERROR_INVALID_ARGUMENT, "%u threads: at most 1024", o.n_threads);
-    tslim_isa isa;
+    tslim_isa isa = TSLIM_ISA_PORTABLE;
     TSL_TRY(choose_isa(o.isa, &isa));
 
     tslim_context *ctx = o.allocator.allocate(o.allocator.user, sizeof(*ctx), ALIGNMENT);
