@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // What AVX2 does better than the levels below it.
-#include "cpu/kernels.h"
+#include "cpu/avx2/avx2.h"
 
 void tsl_cpu_overlay_avx2(tsl_cpu_functions *functions) {
-    (void)functions;
+    functions->gemm_f32 = tsl_avx2_gemm_f32;
+    functions->gemm_s8 = tsl_avx2_gemm_s8;
+    functions->depthwise_f32 = tsl_avx2_depthwise_f32;
+    functions->depthwise_s8 = tsl_avx2_depthwise_s8;
 }

@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+// The functions of kernels.inc that AVX2 does better than the levels below it: tsl_avx2_<name>.
+#ifndef TSL_CPU_AVX2_H
+#define TSL_CPU_AVX2_H
+
+#include "cpu/kernels.h"
+
+void tsl_avx2_gemm_f32(const tsl_gemm_f32_args *args);
+void tsl_avx2_gemm_s8(const tsl_gemm_s8_args *args);
+void tsl_avx2_depthwise_f32(const tsl_depthwise_f32_args *args);
+void tsl_avx2_depthwise_s8(const tsl_depthwise_s8_args *args);
+
+#endif

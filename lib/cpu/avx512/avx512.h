@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+// The functions of kernels.inc that AVX-512 does better than the levels below it: tsl_avx512_<name>.
+#ifndef TSL_CPU_AVX512_H
+#define TSL_CPU_AVX512_H
+
+#include "cpu/kernels.h"
+
+void tsl_avx512_gemm_f32(const tsl_gemm_f32_args *args);
+void tsl_avx512_gemm_s8(const tsl_gemm_s8_args *args);
+void tsl_avx512_depthwise_f32(const tsl_depthwise_f32_args *args);
+void tsl_avx512_depthwise_s8(const tsl_depthwise_s8_args *args);
+
+#endif

@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+// The functions of kernels.inc that AVX-512 with VNNI does better than the levels below it:
+// tsl_avx512vnni_<name>.
+#ifndef TSL_CPU_AVX512VNNI_H
+#define TSL_CPU_AVX512VNNI_H
+
+#include "cpu/kernels.h"
+
+void tsl_avx512vnni_gemm_s8(const tsl_gemm_s8_args *args);
+void tsl_avx512vnni_depthwise_s8(const tsl_depthwise_s8_args *args);
+
+#endif

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the kernels of every x86 level need besides vectors: addresses, and copies of a few bytes.
+#ifndef TSL_CPU_X86_BYTES_H
+#define TSL_CPU_X86_BYTES_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "cpu/kernels.h"
+
+// The templates are specialised by constant arguments: that works only when everything is inlined.
+#define TSL_INLINE static inline __attribute__((always_inline, unused))
+
+// Before a loop over an array of vectors: unrolled, or the array would live in memory.
+#if defined(__clang__)
+#define TSL_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define TSL_UNROLL _Pragma("GCC unroll 64")
+#endif
+
+TSL_INLINE const float *tsl_floats_at(const void *base, ptrdiff_t bytes) {
+    return (const float *)(const void *)((const char *)base + bytes);
+}
+
+TSL_INLINE float *tsl_writable_floats_at(void *base, ptrdiff_t bytes) {
+    return (float *)(void *)((char *)base + bytes);
+}
+
+// memcpy of fewer than 64 bytes in moves of fixed sizes: rows end in such pieces often enough that a call
+// would show.
+TSL_INLINE void tsl_copy_few(void *to, const void *from, size_t bytes) {
+    char *t = to;
+    const char *f = from;
+    for (size_t size = 32; size > 0; size /= 2) {
+        if (!(bytes & size)) continue;
+        switch (size) {
+        case 32:
+            memcpy(t, f, 32);
+            break;
+        case 16:
+            memcpy(t, f, 16);
+            break;
+        case 8:
+            memcpy(t, f, 8);
+            break;
+        case 4:
+            memcpy(t, f, 4);
+            break;
+        case 2:
+            memcpy(t, f, 2);
+            break;
+        default:
+            *t = *f;
+        }
+        t += size;
+        f += size;
+    }
+}
+
+TSL_INLINE size_t tsl_smaller(size_t a, size_t b) {
+    return a < b ? a : b;
+}
+
+// Rows of each tile when m rows are shared out evenly over the fewest tiles of at most `most` rows: 49 rows
+// by 14 are 13 + 13 + 13 + 10, where 14 + 14 + 14 + 7 would end in a tile too small to hide latencies.
+TSL_INLINE size_t tsl_tile_rows(size_t m, size_t most) {
+    size_t tiles = (m + most - 1) / most;
+    return tiles ? (m + tiles - 1) / tiles : 1;
+}
+
+#endif

@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+// Template of INT8 depthwise convolution. A vector of channels at a time: the bytes of four kernel positions
+// are interleaved, so that each int32 holds one channel's four, and multiplied and summed as in the matrix
+// product. Interleaving leaves the channels of sum q in the order {16*l + 4*q + 0..3} over the 16-byte lanes
+// l; scale and bias are put into that order once, and packing to bytes undoes it. Needs a dot_*.h.
+#ifndef TSL_CPU_X86_DEPTHWISE_S8_H
+#define TSL_CPU_X86_DEPTHWISE_S8_H
+
+#include "cpu/portable/portable.h"
+#include "cpu/x86/requantize.h"
+
+// Kernel positions in fours; windows with more of them (12x12) are left to portable C.
+#define TSL_MAX_TAP_GROUPS 32
+
+// One block of channels, prepared for all pixels of the row.
+typedef struct depthwise_block {
+    size_t count; // channels, at most TSL_VECTOR_BYTES
+    size_t groups;
+    int8_t w[TSL_MAX_TAP_GROUPS][4][TSL_VECTOR_BYTES];
+    ptrdiff_t tap[TSL_MAX_TAP_GROUPS * 4];
+    int32_t first[4][TSL_LANES];
+    float scale[4][TSL_LANES], bias[4][TSL_LANES];
+} depthwise_block;
+
+TSL_INLINE void interleave(const tsl_vi tap[4], tsl_vi out[4]) {
+    tsl_vi low_01 = tsl_vi_interleave_low_8(tap[0], tap[1]),
+           high_01 = tsl_vi_interleave_high_8(tap[0], tap[1]);
+    tsl_vi low_23 = tsl_vi_interleave_low_8(tap[2], tap[3]),
+           high_23 = tsl_vi_interleave_high_8(tap[2], tap[3]);
+    out[0] = tsl_vi_interleave_low_16(low_01, low_23);
+    out[1] = tsl_vi_interleave_high_16(low_01, low_23);
+    out[2] = tsl_vi_interleave_low_16(high_01, high_23);
+    out[3] = tsl_vi_interleave_high_16(high_01, high_23);
+}
+
+// The channel whose sum is lane `lane` of vector `q`.
+static inline size_t channel_at(size_t q, size_t lane) {
+    return lane / 4 * 16 + 4 * q + lane % 4;
+}
+
+static void prepare(const tsl_depthwise_s8_args *d, size_t channel, depthwise_block *block) {
+    size_t w_tap = (d->channels + TSL_PANEL - 1) / TSL_PANEL * TSL_PANEL;
+    block->count = tsl_smaller(d->channels - channel, TSL_VECTOR_BYTES);
+    block->groups = (d->n_taps + 3) / 4;
+    int32_t sums[TSL_VECTOR_BYTES] = {0};
+    for (size_t t = 0; t < block->groups * 4; t++) {
+        block->tap[t] = d->tap[tsl_smaller(t, d->n_taps - 1)]; // past the end: any address, by zero weights
+        for (size_t j = 0; j < TSL_VECTOR_BYTES; j++) {
+            int8_t weight = t < d->n_taps && j < block->count ? d->w[t * w_tap + channel + j] : 0;
+            size_t q = j % 16 / 4, lane = j / 16 * 4 + j % 4;
+            block->w[t / 4][q][lane * 4 + t % 4] = weight;
+            sums[j] += weight;
+        }
+    }
+    for (size_t q = 0; q < 4; q++) {
+        for (size_t lane = 0; lane < TSL_LANES; lane++) {
+            size_t j = channel_at(q, lane);
+            bool exists = j < block->count;
+            block->first[q][lane] = exists && d->acc_init ? d->acc_init[channel + j] : 0;
+            block->first[q][lane] += tsl_shift(d->a_kind) * sums[j];
+            block->scale[q][lane] = exists ? d->scale[channel + j] : 0.0f;
+            block->bias[q][lane] = exists ? d->bias[channel + j] : 0.0f;
+        }
+    }
+}
+
+// The four vectors of sums of one pixel.
+TSL_INLINE void accumulate(const depthwise_block *block, const char *a, const bool whole,
+    const tsl_activation_kind kind, tsl_vi sum[4]) {
+    TSL_UNROLL
+    for (int q = 0; q < 4; q++) sum[q] = tsl_vi_load(block->first[q]);
+    for (size_t group = 0; group < block->groups; group++) {
+        tsl_vi tap[4], bytes[4];
+        TSL_UNROLL
+        for (int t = 0; t < 4; t++) {
+            const char *from = a + block->tap[group * 4 + (size_t)t];
+            tap[t] = whole ? tsl_vi_load(from) : tsl_vi_load_few(from, block->count);
+        }
+        interleave(tap, bytes);
+        TSL_UNROLL
+        for (int q = 0; q < 4; q++)
+            sum[q] = tsl_dot(sum[q], tsl_activation_of(bytes[q], kind), block->w[group][q], kind);
+    }
+}
+
+TSL_INLINE void store_s8(const tsl_depthwise_s8_args *d, const depthwise_block *block, int8_t *c,
+    const int8_t *z, const bool whole, const tsl_vi sum[4]) {
+    tsl_vf y[4], lo = tsl_vf_set(d->lo), hi = tsl_vf_set(d->hi);
+    tsl_vi q8[4];
+    TSL_UNROLL
+    for (int q = 0; q < 4; q++)
+        y[q] = tsl_vf_multiply_add(
+            tsl_vi_to_float(sum[q]), tsl_vf_load(block->scale[q]), tsl_vf_load(block->bias[q]));
+    if (z) {
+        tsl_vi bytes = whole ? tsl_vi_load(z) : tsl_vi_load_few(z, block->count);
+        tsl_vi same[4] = {bytes, bytes, bytes, bytes}, spread[4];
+        interleave(same, spread);
+        TSL_UNROLL
+        for (int q = 0; q < 4; q++)
+            y[q] = tsl_vf_multiply_add(
+                tsl_vi_to_float(tsl_vi_top_bytes(spread[q])), tsl_vf_set(d->z_scale), y[q]);
+    }
+    TSL_UNROLL
+    for (int q = 0; q < 4; q++) q8[q] = tsl_vf_requantize(y[q], lo, hi);
+    tsl_vi packed = tsl_vi_pack_16(tsl_vi_pack_32(q8[0], q8[1]), tsl_vi_pack_32(q8[2], q8[3]));
+    if (whole)
+        tsl_vi_store(c, packed);
+    else
+        tsl_vi_store_few(c, packed, block->count);
+}
+
+// Float outputs are rare: through memory, in the order of the channels.
+static __attribute__((noinline)) void store_f32(const tsl_depthwise_s8_args *d, const depthwise_block *block,
+    size_t channel, float *c, const int8_t *z, const int32_t sums[4][TSL_LANES]) {
+    int32_t ordered[TSL_VECTOR_BYTES];
+    float scale[TSL_VECTOR_BYTES], bias[TSL_VECTOR_BYTES];
+    for (size_t q = 0; q < 4; q++) {
+        for (size_t lane = 0; lane < TSL_LANES; lane++) {
+            size_t j = channel_at(q, lane);
+            ordered[j] = sums[q][lane];
+            scale[j] = block->scale[q][lane];
+            bias[j] = block->bias[q][lane];
+        }
+    }
+    tsl_row_output output = {.sums = ordered,
+        .scale = scale,
+        .bias = bias,
+        .z = z ? z + channel : NULL,
+        .z_scale = d->z_scale,
+        .lo = d->lo,
+        .hi = d->hi,
+        .c_f32 = c + channel};
+    tsl_requantize_row(&output, block->count);
+}
+
+TSL_INLINE void all_pixels(const tsl_depthwise_s8_args *d, const depthwise_block *block, size_t channel,
+    const bool whole, const tsl_activation_kind kind) {
+    for (size_t p = 0; p < d->pixels; p++) {
+        ptrdiff_t pixel = (ptrdiff_t)p;
+        tsl_vi sum[4];
+        accumulate(block, (const char *)d->a + pixel * d->a_pixel + channel, whole, kind, sum);
+        const int8_t *z = d->z ? d->z + pixel * d->z_pixel : NULL;
+        if (d->c_s8) {
+            store_s8(d, block, d->c_s8 + pixel * d->c_pixel + channel, z ? z + channel : NULL, whole, sum);
+        } else {
+            int32_t sums[4][TSL_LANES];
+            for (int q = 0; q < 4; q++) tsl_vi_store(sums[q], sum[q]);
+            float *c = tsl_writable_floats_at(d->c_f32, pixel * d->c_pixel);
+            store_f32(d, block, channel, c, z, (const int32_t(*)[TSL_LANES])sums);
+        }
+    }
+}
+
+TSL_INLINE void depthwise_of_kind(const tsl_depthwise_s8_args *d, const tsl_activation_kind kind) {
+    depthwise_block block;
+    for (size_t channel = 0; channel < d->channels; channel += TSL_VECTOR_BYTES) {
+        prepare(d, channel, &block);
+        if (block.count == TSL_VECTOR_BYTES)
+            all_pixels(d, &block, channel, true, kind);
+        else
+            all_pixels(d, &block, channel, false, kind);
+    }
+}
+
+TSL_INLINE void depthwise_s8(const tsl_depthwise_s8_args *d) {
+    if (d->n_taps == 0 || d->n_taps > 4 * TSL_MAX_TAP_GROUPS)
+        tsl_portable_depthwise_s8(d);
+    else if (d->a_kind == TSL_ACTIVATION_S8)
+        depthwise_of_kind(d, TSL_ACTIVATION_S8);
+    else if (d->a_kind == TSL_ACTIVATION_U8 && tsl_shift(TSL_ACTIVATION_U8) != 0)
+        depthwise_of_kind(d, TSL_ACTIVATION_U8);
+    else
+        depthwise_of_kind(d, TSL_ACTIVATION_NON_NEGATIVE);
+}
+
+#endif

@@ -1,0 +1,381 @@
+// SPDX-License-Identifier: Apache-2.0
+// Every function of kernels.inc at every level that this machine has, against portable C, for equality of
+// every bit: random and extreme operands, all small tails, rows and kernel positions anywhere. Outputs are
+// compared with the bytes between their rows, and operands end where reading faults.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/cpu_info.h"
+#include "cpu/kernels.h"
+#include "kernels/guarded.h"
+
+#ifdef TEST_AVXVNNI_BY_EVEX
+void tsl_cpu_overlay_avxvnni_by_evex(tsl_cpu_functions *functions);
+#endif
+
+enum { CAPACITY = 1 << 20, MAX_ROWS = 64, MAX_TAPS = 140 };
+
+static guarded a_memory, w_memory, z_memory, c_memory, expected_memory;
+static guarded scale_memory, bias_memory, init_memory, sum_memory;
+static ptrdiff_t a_row[MAX_ROWS], z_row[MAX_ROWS], c_row[MAX_ROWS], tap[MAX_TAPS];
+
+static uint64_t state = 1;
+
+static uint32_t random_32(void) {
+    state = state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+    return (uint32_t)(state >> 33);
+}
+static size_t below(size_t n) {
+    return random_32() % n;
+}
+static size_t between(size_t low, size_t high) {
+    return low + below(high - low + 1);
+}
+static float real(void) {
+    return (float)((int32_t)random_32() - (1 << 30)) * 0x1p-30f;
+}
+
+static size_t padded(size_t n) {
+    return (n + TSL_PANEL - 1) / TSL_PANEL * TSL_PANEL;
+}
+
+// ---- Levels ----
+typedef struct level {
+    const char *name;
+    tsl_cpu_functions functions;
+} level;
+static level levels[8];
+static size_t n_levels;
+
+static int find_levels(void **unused) {
+    (void)unused;
+    static const tslim_isa isas[] = {
+        TSLIM_ISA_AVX2, TSLIM_ISA_AVXVNNI, TSLIM_ISA_AVX512, TSLIM_ISA_AVX512VNNI};
+    for (size_t i = 0; i < sizeof(isas) / sizeof(isas[0]); i++) {
+        if (!tslim_isa_available(isas[i])) {
+            print_message("no %s here\n", tslim_isa_name(isas[i]));
+            continue;
+        }
+        levels[n_levels].name = tslim_isa_name(isas[i]);
+        levels[n_levels++].functions = *tsl_cpu_functions_get(isas[i]);
+    }
+#ifdef TEST_AVXVNNI_BY_EVEX
+    if (tslim_isa_available(TSLIM_ISA_AVX512VNNI)) {
+        levels[n_levels].name = "avxvnni, encoded as AVX-512";
+        levels[n_levels].functions = *tsl_cpu_functions_get(TSLIM_ISA_AVX2);
+        tsl_cpu_overlay_avxvnni_by_evex(&levels[n_levels++].functions);
+    }
+#endif
+    guarded *all[] = {&a_memory, &w_memory, &z_memory, &c_memory, &expected_memory, &scale_memory,
+        &bias_memory, &init_memory, &sum_memory};
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) *all[i] = guarded_create(CAPACITY);
+    return 0;
+}
+
+// ---- Operands ----
+static void fill_floats(guarded *memory, size_t n) {
+    float *values = guarded_resize(memory, n * sizeof(float));
+    for (size_t i = 0; i < n; i++) values[i] = real();
+}
+
+// Rows of `bytes` each, in any order and distance, in memory that ends with the last one; values follow by
+// the caller.
+static void place_rows(guarded *memory, ptrdiff_t *rows, size_t n, size_t bytes, size_t unit) {
+    size_t stride = bytes + below(5) * unit, at = 0;
+    for (size_t i = 0; i < n; i++, at += stride) rows[i] = (ptrdiff_t)at;
+    for (size_t i = n; i-- > 1;) {
+        size_t other = below(i + 1);
+        ptrdiff_t swap = rows[i];
+        rows[i] = rows[other];
+        rows[other] = swap;
+    }
+    guarded_resize(memory, at - stride + bytes);
+}
+
+// Kernel positions, and as many bytes more in `a`.
+static void place_taps(size_t n_taps, size_t bytes, size_t unit) {
+    size_t end = 0;
+    for (size_t t = 0; t < n_taps; t++) {
+        tap[t] = (ptrdiff_t)(below(4) * bytes + below(3) * unit);
+        if ((size_t)tap[t] > end) end = (size_t)tap[t];
+    }
+    guarded_resize(&a_memory, a_memory.bytes + end);
+}
+
+static void fill_activations(tsl_activation_kind kind, bool extreme) {
+    static const uint8_t ends[3][2] = {{0x80, 0x7f}, {0, 0x7f}, {0, 0xff}};
+    size_t share = below(3);
+    for (size_t i = 0; i < a_memory.bytes; i++) {
+        uint8_t any = (uint8_t)random_32();
+        if (kind == TSL_ACTIVATION_NON_NEGATIVE) any &= 0x7f;
+        a_memory.data[i] = (char)(extreme ? ends[kind][below(3) >= share] : any);
+    }
+}
+
+static void fill_weights(size_t bytes, bool extreme) {
+    int8_t *w = guarded_resize(&w_memory, bytes);
+    size_t share = below(3);
+    for (size_t i = 0; i < bytes; i++)
+        w[i] = (int8_t)(extreme ? (below(3) >= share ? 127 : -127) : (int)below(255) - 127);
+}
+
+static void fill_int8(guarded *memory) {
+    for (size_t i = 0; i < memory->bytes; i++) memory->data[i] = (char)random_32();
+}
+
+// Scales of results that mostly fit, or that are far outside every bound.
+static void fill_requantization(size_t n, size_t depth, const float **scale, const float **bias) {
+    fill_floats(&scale_memory, padded(n));
+    fill_floats(&bias_memory, padded(n));
+    float *scales = (float *)(void *)scale_memory.data, *biases = (float *)(void *)bias_memory.data;
+    bool huge = below(8) == 0;
+    for (size_t j = 0; j < padded(n); j++) {
+        scales[j] *= huge ? 1e30f : 0.05f / (float)depth;
+        biases[j] *= 20.0f;
+        if (below(4) == 0) scales[j] = 0.5f / (float)(1 << below(6)), biases[j] = 0.0f; // ties
+    }
+    *scale = scales;
+    *bias = biases;
+}
+
+static void choose_bounds(float *lo, float *hi) {
+    static const float pairs[][2] = {{-128, 127}, {0, 127}, {-127, 127}, {0, 47}, {-5, -5}};
+    size_t which = below(sizeof(pairs) / sizeof(pairs[0]));
+    *lo = pairs[which][0];
+    *hi = pairs[which][1];
+}
+
+static void expect_equal(
+    const char *level_name, const char *what, size_t m, size_t n, size_t n_taps, size_t k) {
+    if (memcmp(c_memory.data, expected_memory.data, c_memory.bytes) == 0) return;
+    size_t at = 0;
+    while (c_memory.data[at] == expected_memory.data[at]) at++;
+    fail_msg("%s: %s of %zu pixels, %zu channels, %zu positions, depth %zu: byte %zu of %zu is %d, not %d",
+        level_name, what, m, n, n_taps, k, at, c_memory.bytes, c_memory.data[at], expected_memory.data[at]);
+}
+
+static void clear_outputs(void) {
+    guarded_resize(&expected_memory, c_memory.bytes);
+    memset(c_memory.data, 0x55, c_memory.bytes);
+    memset(expected_memory.data, 0x55, c_memory.bytes);
+}
+
+// ---- Matrix products ----
+static void check_gemm_f32(size_t m, size_t n, size_t n_taps, size_t k) {
+    place_rows(&a_memory, a_row, m, k * sizeof(float), sizeof(float));
+    place_taps(n_taps, k * sizeof(float), sizeof(float));
+    fill_floats(&a_memory, a_memory.bytes / sizeof(float));
+    size_t panel_stride = n_taps * k * TSL_PANEL + below(2) * TSL_PANEL;
+    fill_floats(&w_memory, padded(n) / TSL_PANEL * panel_stride);
+    fill_floats(&bias_memory, padded(n));
+    place_rows(&c_memory, c_row, m, n * sizeof(float), sizeof(float));
+    place_rows(&z_memory, z_row, m, n * sizeof(float), sizeof(float));
+    fill_floats(&z_memory, z_memory.bytes / sizeof(float));
+    clear_outputs();
+    tsl_gemm_f32_args args = {.a = (float *)(void *)a_memory.data,
+        .a_row = a_row,
+        .tap = tap,
+        .m = m,
+        .n = n,
+        .n_taps = n_taps,
+        .k = k,
+        .w = (float *)(void *)w_memory.data,
+        .panel_stride = panel_stride,
+        .c = (float *)(void *)expected_memory.data,
+        .c_row = c_row,
+        .z = below(2) ? (float *)(void *)z_memory.data : NULL,
+        .z_row = z_row,
+        .bias = (float *)(void *)bias_memory.data,
+        .lo = below(2) ? 0.0f : -1e30f,
+        .hi = below(2) ? 0.5f : 1e30f};
+    tsl_cpu_functions_get(TSLIM_ISA_PORTABLE)->gemm_f32(&args);
+    args.c = (float *)(void *)c_memory.data;
+    for (size_t i = 0; i < n_levels; i++) {
+        memset(c_memory.data, 0x55, c_memory.bytes);
+        levels[i].functions.gemm_f32(&args);
+        expect_equal(levels[i].name, "gemm_f32", m, n, n_taps, k);
+    }
+}
+
+static void sum_weights(const int8_t *w, size_t n, size_t groups, size_t panel_stride) {
+    int32_t *sums = guarded_resize(&sum_memory, padded(n) * sizeof(int32_t));
+    for (size_t j = 0; j < padded(n); j++) {
+        sums[j] = 0;
+        for (size_t i = 0; i < groups; i++)
+            for (size_t b = 0; b < 4; b++)
+                sums[j] += w[j / TSL_PANEL * panel_stride + (i * TSL_PANEL + j % TSL_PANEL) * 4 + b];
+    }
+}
+
+static void check_gemm_s8(size_t m, size_t n, size_t n_taps, size_t k4) {
+    tsl_activation_kind kind = (tsl_activation_kind)below(3);
+    bool extreme = below(3) == 0, to_float = below(4) == 0;
+    size_t unit = to_float ? sizeof(float) : 1;
+    place_rows(&a_memory, a_row, m, k4 * 4, 1);
+    place_taps(n_taps, k4 * 4, 1);
+    fill_activations(kind, extreme);
+    size_t panel_stride = n_taps * k4 * 64 + below(2) * 64;
+    fill_weights(padded(n) / TSL_PANEL * panel_stride, extreme);
+    sum_weights((int8_t *)w_memory.data, n, n_taps * k4, panel_stride);
+    int32_t *init = guarded_resize(&init_memory, padded(n) * sizeof(int32_t));
+    for (size_t j = 0; j < padded(n); j++) init[j] = (int32_t)random_32() >> 12;
+    place_rows(&c_memory, c_row, m, n * unit, unit);
+    place_rows(&z_memory, z_row, m, n, 1);
+    fill_int8(&z_memory);
+    clear_outputs();
+    tsl_gemm_s8_args args = {.a = a_memory.data,
+        .a_kind = kind,
+        .a_row = a_row,
+        .tap = tap,
+        .m = m,
+        .n = n,
+        .n_taps = n_taps,
+        .k4 = k4,
+        .w = (int8_t *)w_memory.data,
+        .panel_stride = panel_stride,
+        .w_sum = (int32_t *)(void *)sum_memory.data,
+        .acc_init = below(2) ? init : NULL,
+        .z = below(2) ? (int8_t *)z_memory.data : NULL,
+        .z_row = z_row,
+        .z_scale = real(),
+        .c_row = c_row};
+    fill_requantization(n, n_taps * k4, &args.scale, &args.bias);
+    choose_bounds(&args.lo, &args.hi);
+    args.c_s8 = to_float ? NULL : (int8_t *)expected_memory.data;
+    args.c_f32 = to_float ? (float *)(void *)expected_memory.data : NULL;
+    tsl_cpu_functions_get(TSLIM_ISA_PORTABLE)->gemm_s8(&args);
+    args.c_s8 = to_float ? NULL : (int8_t *)c_memory.data;
+    args.c_f32 = to_float ? (float *)(void *)c_memory.data : NULL;
+    for (size_t i = 0; i < n_levels; i++) {
+        memset(c_memory.data, 0x55, c_memory.bytes);
+        levels[i].functions.gemm_s8(&args);
+        expect_equal(levels[i].name, "gemm_s8", m, n, n_taps, k4);
+    }
+}
+
+static void for_all_tails(void (*check)(size_t m, size_t n, size_t n_taps, size_t k), size_t repetitions) {
+    for (size_t repetition = 0; repetition < repetitions; repetition++)
+        for (size_t m = 1; m <= 17; m++)
+            for (size_t n = 1; n <= 70; n++) check(m, n, between(1, 9), between(1, 9));
+    for (size_t i = 0; i < 150; i++)
+        check(between(1, MAX_ROWS), between(1, 130), between(1, 9), between(1, 64));
+}
+
+static void test_gemm_f32(void **unused) {
+    (void)unused;
+    for_all_tails(check_gemm_f32, 2);
+}
+
+static void test_gemm_s8(void **unused) {
+    (void)unused;
+    for_all_tails(check_gemm_s8, 6);
+}
+
+// ---- Depthwise ----
+static void check_depthwise_f32(size_t pixels, size_t channels, size_t n_taps) {
+    size_t a_pixel = (channels + below(3)) * sizeof(float), gap = below(3);
+    guarded_resize(&a_memory, (pixels - 1) * a_pixel + channels * sizeof(float));
+    place_taps(n_taps, a_pixel, sizeof(float));
+    fill_floats(&a_memory, a_memory.bytes / sizeof(float));
+    fill_floats(&w_memory, n_taps * padded(channels));
+    fill_floats(&bias_memory, padded(channels));
+    guarded_resize(&c_memory, ((pixels - 1) * (channels + gap) + channels) * sizeof(float));
+    fill_floats(&z_memory, ((pixels - 1) * (channels + 1) + channels));
+    clear_outputs();
+    tsl_depthwise_f32_args args = {.a = (float *)(void *)a_memory.data,
+        .a_pixel = (ptrdiff_t)a_pixel,
+        .tap = tap,
+        .n_taps = n_taps,
+        .pixels = pixels,
+        .channels = channels,
+        .w = (float *)(void *)w_memory.data,
+        .c = (float *)(void *)expected_memory.data,
+        .c_pixel = (ptrdiff_t)((channels + gap) * sizeof(float)),
+        .z = below(2) ? (float *)(void *)z_memory.data : NULL,
+        .z_pixel = (ptrdiff_t)((channels + 1) * sizeof(float)),
+        .bias = (float *)(void *)bias_memory.data,
+        .lo = below(2) ? 0.0f : -1e30f,
+        .hi = below(2) ? 0.5f : 1e30f};
+    tsl_cpu_functions_get(TSLIM_ISA_PORTABLE)->depthwise_f32(&args);
+    args.c = (float *)(void *)c_memory.data;
+    for (size_t i = 0; i < n_levels; i++) {
+        memset(c_memory.data, 0x55, c_memory.bytes);
+        levels[i].functions.depthwise_f32(&args);
+        expect_equal(levels[i].name, "depthwise_f32", pixels, channels, n_taps, 1);
+    }
+}
+
+static void check_depthwise_s8(size_t pixels, size_t channels, size_t n_taps) {
+    tsl_activation_kind kind = (tsl_activation_kind)below(3);
+    bool extreme = below(3) == 0, to_float = below(4) == 0;
+    size_t a_pixel = channels + below(3), gap = below(3), unit = to_float ? sizeof(float) : 1;
+    guarded_resize(&a_memory, (pixels - 1) * a_pixel + channels);
+    place_taps(n_taps, a_pixel, 1);
+    fill_activations(kind, extreme);
+    fill_weights(n_taps * padded(channels), extreme);
+    int32_t *init = guarded_resize(&init_memory, padded(channels) * sizeof(int32_t));
+    for (size_t j = 0; j < padded(channels); j++) init[j] = (int32_t)random_32() >> 16;
+    guarded_resize(&c_memory, ((pixels - 1) * (channels + gap) + channels) * unit);
+    guarded_resize(&z_memory, (pixels - 1) * (channels + 1) + channels);
+    fill_int8(&z_memory);
+    clear_outputs();
+    tsl_depthwise_s8_args args = {.a = a_memory.data,
+        .a_kind = kind,
+        .a_pixel = (ptrdiff_t)a_pixel,
+        .tap = tap,
+        .n_taps = n_taps,
+        .pixels = pixels,
+        .channels = channels,
+        .w = (int8_t *)w_memory.data,
+        .acc_init = below(2) ? init : NULL,
+        .z = below(2) ? (int8_t *)z_memory.data : NULL,
+        .z_pixel = (ptrdiff_t)(channels + 1),
+        .z_scale = real(),
+        .c_pixel = (ptrdiff_t)((channels + gap) * unit)};
+    fill_requantization(channels, n_taps, &args.scale, &args.bias);
+    choose_bounds(&args.lo, &args.hi);
+    args.c_s8 = to_float ? NULL : (int8_t *)expected_memory.data;
+    args.c_f32 = to_float ? (float *)(void *)expected_memory.data : NULL;
+    tsl_cpu_functions_get(TSLIM_ISA_PORTABLE)->depthwise_s8(&args);
+    args.c_s8 = to_float ? NULL : (int8_t *)c_memory.data;
+    args.c_f32 = to_float ? (float *)(void *)c_memory.data : NULL;
+    for (size_t i = 0; i < n_levels; i++) {
+        memset(c_memory.data, 0x55, c_memory.bytes);
+        levels[i].functions.depthwise_s8(&args);
+        expect_equal(levels[i].name, "depthwise_s8", pixels, channels, n_taps, 1);
+    }
+}
+
+static void for_all_depthwise_tails(void (*check)(size_t pixels, size_t channels, size_t n_taps)) {
+    for (size_t repetition = 0; repetition < 4; repetition++)
+        for (size_t pixels = 1; pixels <= 9; pixels++)
+            for (size_t channels = 1; channels <= 140; channels++) check(pixels, channels, between(1, 9));
+    static const size_t windows[] = {25, 49, 121, 128, 129, MAX_TAPS};
+    for (size_t i = 0; i < sizeof(windows) / sizeof(windows[0]); i++)
+        for (size_t j = 0; j < 20; j++) check(between(1, 20), between(1, 200), windows[i]);
+}
+
+static void test_depthwise_f32(void **unused) {
+    (void)unused;
+    for_all_depthwise_tails(check_depthwise_f32);
+}
+
+static void test_depthwise_s8(void **unused) {
+    (void)unused;
+    for_all_depthwise_tails(check_depthwise_s8);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_gemm_f32),
+        cmocka_unit_test(test_gemm_s8),
+        cmocka_unit_test(test_depthwise_f32),
+        cmocka_unit_test(test_depthwise_s8),
+    };
+    return cmocka_run_group_tests(tests, find_levels, NULL);
+}
