@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+// Conv where each channel has a kernel of its own: rows of output pixels, shared among threads.
+#include "cpu/conv.h"
+
+// Outputs times kernel positions: less is not worth waking a thread.
+#define GRAIN ((size_t)1 << 15)
+
+typedef struct rows_task {
+    const tsl_conv *conv;
+    const void *w;
+    const float *bias;
+    const char *a, *z;
+    char *c;
+} rows_task;
+
+static ptrdiff_t size_of(const tsl_tensor *t) {
+    return (ptrdiff_t)tslim_dtype_size(t->dtype);
+}
+
+// Bytes from element (0,0,0,0) to row y of image n.
+static ptrdiff_t row_offset(const tsl_tensor *t, int64_t n, int64_t y) {
+    return (n * t->strides[0] + y * t->strides[2]) * size_of(t);
+}
+
+static void run_row_f32(const rows_task *t, const char *a, const char *z, char *c) {
+    const tsl_conv *conv = t->conv;
+    tsl_depthwise_f32_args args = {.a = (const float *)(const void *)a,
+        .tap = conv->taps,
+        .n_taps = conv->weights.geometry.n_taps,
+        .w = t->w,
+        .c = (float *)(void *)c,
+        .z = (const float *)(const void *)z,
+        .bias = t->bias,
+        .lo = conv->coefficients.lo,
+        .hi = conv->coefficients.hi};
+    args.a_pixel = conv->window.stride[1] * conv->input.view.strides[3] * size_of(&conv->input.view);
+    args.c_pixel = conv->output.view.strides[3] * size_of(&conv->output.view);
+    args.z_pixel = z ? conv->residual.view.strides[3] * size_of(&conv->residual.view) : 0;
+    args.pixels = (size_t)conv->output.view.dims[3];
+    args.channels = (size_t)conv->output.view.dims[1];
+    conv->weights.functions->depthwise_f32(&args);
+}
+
+static void run_row_s8(const rows_task *t, const char *a, const char *z, char *c) {
+    const tsl_conv *conv = t->conv;
+    const tsl_coefficients *k = &conv->coefficients;
+    tsl_depthwise_s8_args args = {.a = a,
+        .a_kind = k->a_kind,
+        .tap = conv->taps,
+        .n_taps = conv->weights.geometry.n_taps,
+        .w = t->w,
+        .acc_init = conv->start,
+        .scale = k->scale,
+        .bias = t->bias,
+        .z = (const int8_t *)z,
+        .z_scale = k->z_scale,
+        .lo = k->lo,
+        .hi = k->hi};
+    args.a_pixel = conv->window.stride[1] * conv->input.view.strides[3] * size_of(&conv->input.view);
+    args.c_pixel = conv->output.view.strides[3] * size_of(&conv->output.view);
+    args.z_pixel = z ? conv->residual.view.strides[3] * size_of(&conv->residual.view) : 0;
+    args.pixels = (size_t)conv->output.view.dims[3];
+    args.channels = (size_t)conv->output.view.dims[1];
+    if (k->to_float)
+        args.c_f32 = (float *)(void *)c;
+    else
+        args.c_s8 = (int8_t *)c;
+    conv->weights.functions->depthwise_s8(&args);
+}
+
+static void run_rows(void *data, size_t begin, size_t end, uint32_t worker) {
+    (void)worker;
+    const rows_task *t = data;
+    const tsl_conv *conv = t->conv;
+    for (size_t i = begin; i < end; i++) {
+        int64_t n = (int64_t)i / conv->output.view.dims[2], y = (int64_t)i % conv->output.view.dims[2];
+        const char *a = t->a + row_offset(&conv->input.view, n, y * conv->window.stride[0]);
+        const char *z = t->z ? t->z + row_offset(&conv->residual.view, n, y) : NULL;
+        char *c = t->c + row_offset(&conv->output.view, n, y);
+        if (conv->coefficients.is_int8)
+            run_row_s8(t, a, z, c);
+        else
+            run_row_f32(t, a, z, c);
+    }
+}
+
+static tslim_status run_depthwise(const tsl_run *run) {
+    const tsl_conv *conv = run->kernel->state;
+    const tsl_coefficients *k = &conv->coefficients;
+    const tsl_tensor *x = &conv->input.view, *y = &conv->output.view;
+    rows_task task = {.conv = conv};
+    task.a = tsl_stage_read(&conv->input, run, &run->inputs[0]);
+    task.a -=
+        (conv->window.pad_begin[0] * x->strides[2] + conv->window.pad_begin[1] * x->strides[3]) * size_of(x);
+    if (k->residual) task.z = tsl_stage_read(&conv->residual, run, &run->inputs[conv->residual_index]);
+    task.c = tsl_stage_write(&conv->output, run, &run->outputs[0]);
+    task.w = tsl_weights_at_run(&conv->weights, run, run->inputs[1].data);
+    task.bias = tsl_coefficients_bias(k, run, k->bias_tensor ? run->inputs[2].data : NULL);
+    size_t row = (size_t)(y->dims[1] * y->dims[3]) * conv->weights.geometry.n_taps;
+    tsl_parallel_for(run->ctx, (size_t)(y->dims[0] * y->dims[2]), GRAIN / (row + 1) + 1, run_rows, &task);
+    tsl_stage_finish(&conv->output, run, &run->outputs[0]);
+    return TSLIM_OK;
+}
+
+// Sums of each channel's weights, for the zero point of the activations.
+static tslim_status set_start(tsl_prepare *p, tsl_conv *conv) {
+    const tsl_pack_geometry *g = &conv->weights.geometry;
+    const int8_t *w = conv->weights.packed;
+    if (!w) return tsl_cpu_unsupported(p);
+    int32_t *sums = tsl_arena_array(p->arena, g->panel_stride, sizeof(*sums));
+    TSL_REQUIRE_MEMORY(sums, g->panel_stride * sizeof(*sums));
+    for (size_t tap = 0; tap < g->n_taps; tap++)
+        for (size_t j = 0; j < g->groups; j++) sums[j] += w[tap * g->panel_stride + j];
+    return tsl_coefficients_start(p, &conv->coefficients, sums, &conv->start);
+}
+
+tslim_status tsl_conv_depthwise_prepare(tsl_prepare *p, tsl_kernel *kernel, tsl_conv *conv) {
+    const tsl_coefficients *k = &conv->coefficients;
+    // The kernel knows INT8 residuals only; no graph that is fused here has another.
+    if (k->residual_after) return tsl_cpu_unsupported(p);
+    if (k->is_int8 && k->zero_point != 0) TSL_TRY(set_start(p, conv));
+    kernel->run = run_depthwise;
+    return tsl_kernel_name(p, kernel, "depthwise");
+}

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+// Products of plain matrices.
+#include "cpu/matrix.h"
+
+#include <inttypes.h>
+
+bool tsl_is_column_bias(const tsl_tensor *tensor, int64_t n) {
+    int64_t elements = tsl_tensor_elements(tensor);
+    return elements == 1 || (elements == n && tensor->rank > 0 && tensor->dims[tensor->rank - 1] == n);
+}
+
+static tslim_status copy_constant(const tsl_prepare *p, const tsl_tensor *tensor, const void **copy) {
+    if (!tensor || !tensor->constant) return TSLIM_OK;
+    return tsl_readable_copy(p, tensor, copy);
+}
+
+static tslim_status set_start(tsl_prepare *p, tsl_matrix *t) {
+    const tsl_coefficients *c = &t->coefficients;
+    if (!c->is_int8 || c->zero_point == 0) return TSLIM_OK;
+    if (!t->weights.packed || t->weights.count != 1) return tsl_cpu_unsupported(p);
+    const char *sums = (const char *)t->weights.packed + t->weights.geometry.sums_offset;
+    return tsl_coefficients_start(p, c, (const int32_t *)(const void *)sums, &t->product.start);
+}
+
+tslim_status tsl_matrix_prepare(tsl_prepare *p, tsl_kernel *kernel, const tsl_tensor *matrix, size_t count,
+    size_t m, const tsl_tensor *bias, double alpha, double beta, tsl_matrix *t) {
+    TSL_TRY(tsl_weights_prepare(p, kernel, matrix, count, &t->weights));
+    TSL_TRY(tsl_coefficients_prepare(p, kernel, &t->weights, bias, alpha, beta, &t->coefficients));
+    const tsl_pack_geometry *g = &t->weights.geometry;
+    const tsl_coefficients *c = &t->coefficients;
+    t->m = m;
+    t->residual_index = p->step->epilogue.residual < 0 ? 0 : (uint32_t)p->step->epilogue.residual;
+    t->product = (tsl_product){
+        .functions = t->weights.functions, .geometry = g, .coefficients = c, .taps = &t->tap, .n_taps = 1};
+    size_t a_row = g->k * tslim_dtype_size(p->step->inputs[0].dtype);
+    size_t y_row = g->n * tslim_dtype_size(p->step->outputs[0].dtype);
+    tsl_rows *rows = &t->product.rows;
+    rows->count[0] = rows->count[1] = 1;
+    rows->count[2] = m;
+    rows->a[2] = (ptrdiff_t)a_row;
+    rows->c[2] = (ptrdiff_t)y_row;
+    if (c->residual) rows->z[2] = (ptrdiff_t)(g->n * tslim_dtype_size(c->residual->dtype));
+    t->a_bytes = m * a_row;
+    t->y_bytes = m * y_row;
+    TSL_TRY(copy_constant(p, &p->step->inputs[0], &t->a));
+    TSL_TRY(copy_constant(p, c->residual, &t->z));
+    return set_start(p, t);
+}
+
+tsl_product_operands tsl_matrix_operands(const tsl_matrix *t, const tsl_run *run) {
+    const tsl_coefficients *c = &t->coefficients;
+    tsl_product_operands o = {.a = t->a ? t->a : run->inputs[0].data, .c = run->outputs[0].data};
+    if (c->residual) o.z = t->z ? t->z : run->inputs[t->residual_index].data;
+    o.w = tsl_weights_at_run(&t->weights, run, run->inputs[1].data);
+    o.bias = tsl_coefficients_bias(c, run, c->bias_tensor ? run->inputs[2].data : NULL);
+    return o;
+}

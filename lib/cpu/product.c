@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+// The loop over a gathered product: pieces of output pixels times ranges of panels, shared among threads.
+#include "cpu/product.h"
+
+#include <math.h>
+
+// A piece's offsets lie on the stack.
+#define MAX_ROWS ((size_t)256)
+#define MIN_ROWS ((size_t)48)
+// Activations of a piece stay in the second-level cache while the panels pass over them.
+#define PIECE_BYTES ((size_t)256 * 1024)
+// Less than this is not worth waking a thread.
+#define GRAIN_MACS ((size_t)1 << 17)
+#define PIECES_PER_THREAD ((size_t)4)
+
+typedef struct loop {
+    const tsl_product *product;
+    const tsl_product_operands *operands;
+    size_t n_rows, piece_rows, n_pieces; // of the output pixels
+    size_t range_panels, n_ranges; // of one group's panels
+} loop;
+
+typedef struct offsets {
+    ptrdiff_t a[MAX_ROWS], c[MAX_ROWS], z[MAX_ROWS];
+} offsets;
+
+static void gather(const tsl_rows *rows, size_t first, size_t count, offsets *o) {
+    size_t at[3] = {first / rows->count[2] / rows->count[1], first / rows->count[2] % rows->count[1],
+        first % rows->count[2]};
+    for (size_t i = 0; i < count; i++) {
+        ptrdiff_t b = (ptrdiff_t)at[0], y = (ptrdiff_t)at[1], x = (ptrdiff_t)at[2];
+        o->a[i] = b * rows->a[0] + y * rows->a[1] + x * rows->a[2];
+        o->c[i] = b * rows->c[0] + y * rows->c[1] + x * rows->c[2];
+        o->z[i] = b * rows->z[0] + y * rows->z[1] + x * rows->z[2];
+        if (++at[2] < rows->count[2]) continue;
+        at[2] = 0;
+        if (++at[1] < rows->count[1]) continue;
+        at[1] = 0;
+        at[0]++;
+    }
+}
+
+typedef struct piece {
+    size_t group, panel, m, n; // n output channels from panel `panel` of `group` on
+    const offsets *offsets;
+} piece;
+
+static void run_f32(const loop *l, const piece *q) {
+    const tsl_product *p = l->product;
+    const tsl_pack_geometry *g = p->geometry;
+    const tsl_coefficients *c = p->coefficients;
+    size_t first = q->panel * TSL_PANEL, channel = q->group * g->n + first;
+    tsl_gemm_f32_args args = {.a = (const float *)l->operands->a + q->group * g->k,
+        .a_row = q->offsets->a,
+        .tap = p->taps,
+        .m = q->m,
+        .n = q->n,
+        .n_taps = p->n_taps,
+        .k = g->k,
+        .panel_stride = g->panel_stride,
+        .c_row = q->offsets->c,
+        .z_row = q->offsets->z,
+        .lo = c->lo,
+        .hi = c->hi};
+    args.w = (const float *)l->operands->w + q->group * g->group_stride + q->panel * g->panel_stride +
+             p->first_tap * g->k_padded * TSL_PANEL;
+    args.c = (float *)l->operands->c + channel;
+    args.z = l->operands->z ? (const float *)l->operands->z + channel : NULL;
+    args.bias = l->operands->bias + q->group * c->padded + first;
+    p->functions->gemm_f32(&args);
+}
+
+// y = clamp(y + z), for a residual that the INT8 kernel does not know.
+static void add_float_residual(const loop *l, const piece *q, float *y, const float *z) {
+    const tsl_coefficients *c = l->product->coefficients;
+    for (size_t row = 0; row < q->m; row++) {
+        float *y_row = (float *)(void *)((char *)y + q->offsets->c[row]);
+        const float *z_row = (const float *)(const void *)((const char *)z + q->offsets->z[row]);
+        for (size_t j = 0; j < q->n; j++) {
+            float sum = y_row[j] + z_row[j];
+            sum = c->lo > sum ? c->lo : sum;
+            y_row[j] = c->hi < sum ? c->hi : sum;
+        }
+    }
+}
+
+static void run_s8(const loop *l, const piece *q) {
+    const tsl_product *p = l->product;
+    const tsl_pack_geometry *g = p->geometry;
+    const tsl_coefficients *c = p->coefficients;
+    size_t first = q->panel * TSL_PANEL, channel = q->group * g->n + first,
+           padded = q->group * c->padded + first;
+    const int8_t *w = l->operands->w;
+    const int32_t *sums = p->w_sum ? p->w_sum : (const int32_t *)(const void *)(w + g->sums_offset);
+    tsl_gemm_s8_args args = {.a = (const int8_t *)l->operands->a + q->group * g->k,
+        .a_kind = c->a_kind,
+        .a_row = q->offsets->a,
+        .tap = p->taps,
+        .m = q->m,
+        .n = q->n,
+        .n_taps = p->n_taps,
+        .k4 = g->k_padded / TSL_K_GROUP,
+        .panel_stride = g->panel_stride,
+        .z_row = q->offsets->z,
+        .z_scale = c->z_scale,
+        .lo = c->lo,
+        .hi = c->hi,
+        .c_row = q->offsets->c};
+    args.w =
+        w + q->group * g->group_stride + q->panel * g->panel_stride + p->first_tap * g->k_padded * TSL_PANEL;
+    args.w_sum = sums + padded;
+    args.acc_init = p->start ? p->start + padded : NULL;
+    args.scale = c->scale + padded;
+    args.bias = l->operands->bias + padded;
+    if (c->to_float)
+        args.c_f32 = (float *)l->operands->c + channel;
+    else
+        args.c_s8 = (int8_t *)l->operands->c + channel;
+    if (l->operands->z && !c->residual_after) args.z = (const int8_t *)l->operands->z + channel;
+    if (c->residual_after) {
+        args.lo = -INFINITY;
+        args.hi = INFINITY;
+    }
+    p->functions->gemm_s8(&args);
+    if (c->residual_after) add_float_residual(l, q, args.c_f32, (const float *)l->operands->z + channel);
+}
+
+static void run_pieces(void *data, size_t begin, size_t end, uint32_t worker) {
+    (void)worker;
+    const loop *l = data;
+    const tsl_pack_geometry *g = l->product->geometry;
+    offsets o;
+    for (size_t i = begin; i < end; i++) {
+        size_t first_row = i % l->n_pieces * l->piece_rows;
+        size_t range = i / l->n_pieces % l->n_ranges;
+        piece q = {.group = i / l->n_pieces / l->n_ranges, .panel = range * l->range_panels, .offsets = &o};
+        q.m = l->n_rows - first_row < l->piece_rows ? l->n_rows - first_row : l->piece_rows;
+        size_t rest = g->n - q.panel * TSL_PANEL;
+        q.n = rest < l->range_panels * TSL_PANEL ? rest : l->range_panels * TSL_PANEL;
+        gather(&l->product->rows, first_row, q.m, &o);
+        if (l->product->coefficients->is_int8)
+            run_s8(l, &q);
+        else
+            run_f32(l, &q);
+    }
+}
+
+static size_t divide_up(size_t a, size_t b) {
+    return a / b + (a % b != 0);
+}
+
+// Pieces of pixels as large as the cache likes; where they are too few for the threads, panels are divided
+// too: the last layers of a network have few pixels and many channels.
+static void divide(loop *l, size_t n_threads) {
+    const tsl_pack_geometry *g = l->product->geometry;
+    size_t row_bytes = g->k * (l->product->coefficients->is_int8 ? 1 : sizeof(float));
+    size_t rows = PIECE_BYTES / (row_bytes ? row_bytes : 1);
+    rows = rows < MIN_ROWS ? MIN_ROWS : rows > MAX_ROWS ? MAX_ROWS : rows;
+    // Pieces of equal size.
+    l->n_pieces = divide_up(l->n_rows, rows);
+    l->piece_rows = divide_up(l->n_rows, l->n_pieces);
+    l->n_pieces = divide_up(l->n_rows, l->piece_rows);
+    size_t wanted = n_threads > 1 ? divide_up(n_threads * PIECES_PER_THREAD, l->n_pieces * g->groups) : 1;
+    if (wanted > g->panels) wanted = g->panels;
+    l->range_panels = divide_up(g->panels, wanted);
+    l->n_ranges = divide_up(g->panels, l->range_panels);
+}
+
+void tsl_product_run(tslim_context *ctx, const tsl_product *product, const tsl_product_operands *operands) {
+    const tsl_pack_geometry *g = product->geometry;
+    loop l = {.product = product, .operands = operands};
+    l.n_rows = product->rows.count[0] * product->rows.count[1] * product->rows.count[2];
+    if (l.n_rows == 0 || g->panels == 0) return;
+    divide(&l, ctx ? ctx->n_threads : 1);
+    size_t macs = l.piece_rows * l.range_panels * (product->n_taps * g->k + 1) * TSL_PANEL;
+    size_t count = l.n_pieces * l.n_ranges * g->groups;
+    if (ctx)
+        tsl_parallel_for(ctx, count, divide_up(GRAIN_MACS, macs), run_pieces, &l);
+    else
+        run_pieces(&l, 0, count, 0);
+}
