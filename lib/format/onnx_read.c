@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: Apache-2.0
+// ModelProto and GraphProto.
+#include <inttypes.h>
+#include <string.h>
+
+#include "format/onnx.h"
+#include "format/onnx_reader.h"
+
+#define FIRST_OPSET 7
+#define LAST_OPSET 21
+
+tslim_status tsl_onnx_value(tsl_onnx_reader *reader, tsl_view name, uint32_t *id) {
+    *id = TSL_NONE;
+    if (name.size == 0) return TSLIM_OK;
+    const char *text;
+    TSL_TRY(tsl_onnx_text(reader, name, &text));
+    *id = tsl_graph_find_value(reader->graph, text);
+    return *id == TSL_NONE ? tsl_graph_add_value(reader->graph, text, TSLIM_DTYPE_NONE, id) : TSLIM_OK;
+}
+
+// ---- Inputs and outputs ----
+
+typedef struct shape_reader {
+    tsl_onnx_reader *reader;
+    tsl_shape shape;
+} shape_reader;
+
+static bool decode_dimension(pb_istream_t *stream, const pb_field_t *field, void **arg) {
+    (void)field;
+    shape_reader *s = *arg;
+    tsl_onnx_reader *reader = s->reader;
+    tsl_onnx_Dimension dim = tsl_onnx_Dimension_init_zero;
+    tsl_view symbol = {0};
+    dim.dim_param.funcs.decode = tsl_decode_view;
+    dim.dim_param.arg = &symbol;
+    if (!pb_decode(stream, tsl_onnx_Dimension_fields, &dim)) return false;
+    if (s->shape.rank >= reader->ctx->limits.rank)
+        return tsl_onnx_failed(reader, tsl_fail(TSLIM_ERROR_LIMIT, "rank over %u", reader->ctx->limits.rank));
+    uint32_t d = s->shape.rank++;
+    s->shape.dims[d] = dim.has_dim_value && dim.dim_value >= 0 && !symbol.data ? dim.dim_value : -1;
+    // A size of 0 stands for "not known" in the files of some exporters.
+    if (dim.has_dim_value && dim.dim_value == 0 && !symbol.data) s->shape.dims[d] = -1;
+    s->shape.symbols[d] = NULL;
+    if (symbol.size > 0) return tsl_onnx_failed(reader, tsl_onnx_text(reader, symbol, &s->shape.symbols[d]));
+    return true;
+}
+
+static tslim_status read_tensor_type(tsl_onnx_reader *reader, tsl_view message, tsl_value *value) {
+    tsl_onnx_TensorType type = tsl_onnx_TensorType_init_zero;
+    tsl_view shape_view = {0};
+    type.shape.funcs.decode = tsl_decode_view;
+    type.shape.arg = &shape_view;
+    TSL_TRY(tsl_onnx_parse(reader, message, tsl_onnx_TensorType_fields, &type, "tensor type"));
+    value->dtype = (tslim_dtype)type.elem_type;
+    TSL_REQUIRE(type.elem_type > 0 && tslim_dtype_size(value->dtype) > 0, TSLIM_ERROR_UNSUPPORTED,
+        "element type %" PRId32 " is not supported", type.elem_type);
+    if (!shape_view.data) return TSLIM_OK; // not even the rank is known
+    tsl_onnx_TensorShape shape = tsl_onnx_TensorShape_init_zero;
+    shape_reader s = {.reader = reader, .shape.known = true};
+    shape.dim.funcs.decode = decode_dimension;
+    shape.dim.arg = &s;
+    TSL_TRY(tsl_onnx_parse(reader, shape_view, tsl_onnx_TensorShape_fields, &shape, "shape"));
+    value->shape = s.shape;
+    return TSLIM_OK;
+}
+
+static tslim_status read_value_info(tsl_onnx_reader *reader, tsl_view message, bool is_input, uint32_t *id) {
+    tsl_onnx_ValueInfo info = tsl_onnx_ValueInfo_init_zero;
+    tsl_onnx_Type type = tsl_onnx_Type_init_zero;
+    tsl_view name = {0}, type_view = {0}, tensor_view = {0};
+    info.name.funcs.decode = info.type.funcs.decode = type.tensor_type.funcs.decode = tsl_decode_view;
+    info.name.arg = &name;
+    info.type.arg = &type_view;
+    type.tensor_type.arg = &tensor_view;
+    TSL_TRY(tsl_onnx_parse(reader, message, tsl_onnx_ValueInfo_fields, &info, "value info"));
+    TSL_TRY(tsl_onnx_value(reader, name, id));
+    TSL_REQUIRE(*id != TSL_NONE, TSLIM_ERROR_BAD_FILE, "an %s without a name", is_input ? "input" : "output");
+    tsl_value *value = &reader->graph->values[*id];
+    if (tsl_value_is_constant(value)) return TSLIM_OK; // an initializer that is listed as an input too
+    if (type_view.data) TSL_TRY(tsl_onnx_parse(reader, type_view, tsl_onnx_Type_fields, &type, "type"));
+    tslim_status status = TSLIM_OK;
+    if (tensor_view.data) status = read_tensor_type(reader, tensor_view, value);
+    else if (is_input) status = tsl_fail(TSLIM_ERROR_UNSUPPORTED, "its type is not a tensor");
+    if (status != TSLIM_OK) return tsl_fail_prefix(status, "%s '%s'", is_input ? "input" : "output", value->name);
+    return TSLIM_OK;
+}
+
+static bool append_id(tsl_onnx_reader *reader, uint32_t **ids, size_t *count, size_t *capacity, uint32_t id) {
+    if (!tsl_grow(reader->ctx, (void **)ids, capacity, *count + 1, sizeof(**ids)))
+        return tsl_onnx_failed(reader, tsl_no_memory(*count * sizeof(**ids)));
+    (*ids)[(*count)++] = id;
+    return true;
+}
+
+// ---- Fields of the graph; each callback hands its message on ----
+
+static bool decode_input(pb_istream_t *stream, const pb_field_t *field, void **arg) {
+    (void)field;
+    tsl_onnx_reader *r = *arg;
+    uint32_t id;
+    if (!tsl_onnx_failed(r, read_value_info(r, tsl_view_take(stream), true, &id))) return false;
+    return append_id(r, &r->inputs, &r->n_inputs, &r->inputs_capacity, id);
+}
+
+static bool decode_output(pb_istream_t *stream, const pb_field_t *field, void **arg) {
+    (void)field;
+    tsl_onnx_reader *r = *arg;
+    uint32_t id;
+    if (!tsl_onnx_failed(r, read_value_info(r, tsl_view_take(stream), false, &id))) return false;
+    return append_id(r, &r->outputs, &r->n_outputs, &r->outputs_capacity, id);
+}
+
+static bool decode_initializer(pb_istream_t *stream, const pb_field_t *field, void **arg) {
+    (void)field;
+    uint32_t id;
+    return tsl_onnx_failed(*arg, tsl_onnx_read_tensor(*arg, tsl_view_take(stream), NULL, &id));
+}
+
+static bool decode_node(pb_istream_t *stream, const pb_field_t *field, void **arg) {
+    (void)field;
+    return tsl_onnx_failed(*arg, tsl_onnx_read_node(*arg, tsl_view_take(stream)));
+}
+
+static bool decode_sparse(pb_istream_t *stream, const pb_field_t *field, void **arg) {
+    (void)stream;
+    (void)field;
+    return tsl_onnx_failed(*arg, tsl_fail(TSLIM_ERROR_UNSUPPORTED, "sparse initializers are not supported"));
+}
+
+static bool decode_graph(pb_istream_t *stream, const pb_field_t *field, void **arg) {
+    (void)field;
+    tsl_onnx_reader *reader = *arg;
+    tsl_onnx_Graph graph = tsl_onnx_Graph_init_zero;
+    tsl_view name = {0};
+    graph.node.funcs.decode = decode_node;
+    graph.initializer.funcs.decode = decode_initializer;
+    graph.input.funcs.decode = decode_input;
+    graph.output.funcs.decode = decode_output;
+    graph.sparse_initializer.funcs.decode = decode_sparse;
+    graph.node.arg = graph.initializer.arg = graph.input.arg = graph.output.arg = graph.sparse_initializer.arg = reader;
+    graph.name.funcs.decode = tsl_decode_view;
+    graph.name.arg = &name;
+    tslim_status status = tsl_onnx_parse(reader, tsl_view_take(stream), tsl_onnx_Graph_fields, &graph, "graph");
+    if (status == TSLIM_OK) status = tsl_onnx_text(reader, name, &reader->graph->name);
+    return tsl_onnx_failed(reader, status);
+}
+
+static bool decode_opset(pb_istream_t *stream, const pb_field_t *field, void **arg) {
+    (void)field;
+    tsl_onnx_reader *reader = *arg;
+    tsl_onnx_OperatorSetId id = tsl_onnx_OperatorSetId_init_zero;
+    tsl_view domain = {0};
+    id.domain.funcs.decode = tsl_decode_view;
+    id.domain.arg = &domain;
+    if (!pb_decode(stream, tsl_onnx_OperatorSetId_fields, &id)) return false;
+    bool is_onnx = domain.size == 0 || (domain.size == 7 && memcmp(domain.data, "ai.onnx", 7) == 0);
+    if (!is_onnx) return true;
+    if (id.version < FIRST_OPSET || id.version > LAST_OPSET)
+        return tsl_onnx_failed(reader, tsl_fail(TSLIM_ERROR_UNSUPPORTED, "opset %" PRId64 " (%d to %d are supported)",
+            id.version, FIRST_OPSET, LAST_OPSET));
+    reader->graph->opset = (uint32_t)id.version;
+    return true;
+}
+
+// ---- The model ----
+
+static tslim_status parse_model(tsl_onnx_reader *reader) {
+    tsl_onnx_Model model = tsl_onnx_Model_init_zero;
+    tsl_view producer = {0}, all = {reader->file->data, reader->file->size};
+    model.graph.funcs.decode = decode_graph;
+    model.opset_import.funcs.decode = decode_opset;
+    model.graph.arg = model.opset_import.arg = reader;
+    model.producer_name.funcs.decode = tsl_decode_view;
+    model.producer_name.arg = &producer;
+    TSL_TRY(tsl_onnx_parse(reader, all, tsl_onnx_Model_fields, &model, "model"));
+    TSL_TRY(tsl_onnx_text(reader, producer, &reader->graph->producer_name));
+    TSL_REQUIRE(reader->graph->opset != 0, TSLIM_ERROR_BAD_FILE, "the model names no opset of ONNX's own operators");
+    TSL_REQUIRE(reader->n_outputs > 0, TSLIM_ERROR_BAD_FILE, "the model has no outputs");
+    return TSLIM_OK;
+}
+
+// Inputs that no initializer stands for; outputs.
+static tslim_status set_interface(tsl_onnx_reader *reader) {
+    tslim_graph *graph = reader->graph;
+    graph->inputs = tsl_arena_array(&graph->arena, reader->n_inputs, sizeof(uint32_t));
+    graph->outputs = tsl_arena_copy(&graph->arena, reader->outputs, reader->n_outputs * sizeof(uint32_t));
+    TSL_REQUIRE_MEMORY(graph->inputs && graph->outputs ? graph : NULL, sizeof(uint32_t));
+    for (size_t i = 0; i < reader->n_inputs; i++) {
+        const tsl_value *value = &graph->values[reader->inputs[i]];
+        if (tsl_value_is_constant(value)) continue;
+        TSL_REQUIRE(value->producer == TSL_NONE, TSLIM_ERROR_BAD_FILE, "input '%s' is made by node '%s'", value->name,
+            graph->nodes[value->producer].name);
+        graph->inputs[graph->n_inputs++] = reader->inputs[i];
+    }
+    graph->n_outputs = (uint32_t)reader->n_outputs;
+    return TSLIM_OK;
+}
+
+static tslim_status check_sources(const tslim_graph *graph) {
+    uint8_t *has_source = tsl_allocate_zeroed(graph->ctx, graph->n_values);
+    TSL_REQUIRE_MEMORY(has_source, graph->n_values);
+    tslim_status status = TSLIM_OK;
+    for (uint32_t i = 0; i < graph->n_inputs; i++) has_source[graph->inputs[i]] = 1;
+    for (uint32_t n = 0; n < graph->n_nodes && status == TSLIM_OK; n++)
+        for (uint32_t i = 0; i < graph->nodes[n].n_inputs && status == TSLIM_OK; i++) {
+            const tsl_value *value = tsl_node_input(graph, &graph->nodes[n], i);
+            if (value && value->producer == TSL_NONE && !tsl_value_is_constant(value) &&
+                !has_source[graph->nodes[n].inputs[i]])
+                status = tsl_fail(TSLIM_ERROR_BAD_FILE, "node '%s' (%s) reads '%s', which nothing makes",
+                    graph->nodes[n].name, graph->nodes[n].op_type, value->name);
+        }
+    for (uint32_t i = 0; i < graph->n_outputs && status == TSLIM_OK; i++) {
+        const tsl_value *value = &graph->values[graph->outputs[i]];
+        if (value->producer == TSL_NONE && !tsl_value_is_constant(value) && !has_source[graph->outputs[i]])
+            status = tsl_fail(TSLIM_ERROR_BAD_FILE, "nothing makes output '%s'", value->name);
+    }
+    tsl_free(graph->ctx, has_source, graph->n_values);
+    return status;
+}
+
+static tslim_status read_all(tsl_onnx_reader *reader) {
+    TSL_TRY(parse_model(reader));
+    TSL_TRY(set_interface(reader));
+    TSL_TRY(check_sources(reader->graph));
+    TSL_TRY(tsl_graph_sort(reader->graph));
+    TSL_TRY(tsl_graph_compact(reader->graph));
+    return tsl_graph_verify(reader->graph, TSLIM_ERROR_BAD_FILE);
+}
+
+tslim_status tsl_onnx_read(tslim_context *ctx, tsl_buffer *buffer, const char *folder, tslim_graph **result) {
+    tsl_onnx_reader reader = {.ctx = ctx, .file = buffer, .folder = folder};
+    TSL_TRY(tsl_graph_create(ctx, &reader.graph));
+    reader.graph->file = tsl_buffer_retain(buffer);
+    tslim_status status = read_all(&reader);
+    for (size_t i = 0; i < reader.n_external; i++) tsl_buffer_release(reader.external[i].buffer);
+    tsl_free(ctx, reader.external, reader.external_capacity * sizeof(*reader.external));
+    tsl_free(ctx, reader.inputs, reader.inputs_capacity * sizeof(uint32_t));
+    tsl_free(ctx, reader.outputs, reader.outputs_capacity * sizeof(uint32_t));
+    if (status != TSLIM_OK) {
+        tslim_graph_destroy(reader.graph);
+        return status;
+    }
+    *result = reader.graph;
+    return TSLIM_OK;
+}
