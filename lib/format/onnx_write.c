@@ -1,0 +1,329 @@
+// SPDX-License-Identifier: Apache-2.0
+// ONNX out. Each message is a small struct whose repeated fields are callbacks over the graph: nothing is built in
+// memory, weights go from the graph to the file.
+#include <inttypes.h>
+#include <pb_encode.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "format/onnx.h"
+#include "format/onnx_spell_out.h"
+#include "onnx.pb.h"
+
+#define IR_VERSION 8 // the oldest that knows every opset written here
+#define LARGEST_MESSAGE INT32_MAX // of protobuf
+
+typedef struct writer {
+    const tslim_graph *graph;
+    tsl_file_writer *file;
+    tslim_status status; // of the file
+} writer;
+
+static bool write_bytes(pb_ostream_t *stream, const pb_byte_t *bytes, size_t count) {
+    writer *w = stream->state;
+    w->status = tsl_file_writer_write(w->file, bytes, count);
+    return w->status == TSLIM_OK;
+}
+
+// ---- Pieces ----
+
+typedef struct text_argument {
+    const char *data;
+    size_t size;
+} text_argument;
+
+static bool encode_text(pb_ostream_t *stream, const pb_field_t *field, void *const *arg) {
+    const text_argument *text = *arg;
+    return pb_encode_tag_for_field(stream, field) &&
+        pb_encode_string(stream, (const pb_byte_t *)text->data, text->size);
+}
+
+static void set_text(pb_callback_t *callback, text_argument *argument, const char *text, size_t size) {
+    *argument = (text_argument){text, size};
+    callback->funcs.encode = encode_text;
+    callback->arg = argument;
+}
+
+typedef struct ints_argument {
+    const int64_t *values;
+    size_t count;
+} ints_argument;
+
+static bool encode_ints(pb_ostream_t *stream, const pb_field_t *field, void *const *arg) {
+    const ints_argument *ints = *arg;
+    for (size_t i = 0; i < ints->count; i++)
+        if (!pb_encode_tag(stream, PB_WT_VARINT, field->tag) || !pb_encode_varint(stream, (uint64_t)ints->values[i]))
+            return false;
+    return true;
+}
+
+typedef struct floats_argument {
+    const float *values;
+    size_t count;
+} floats_argument;
+
+static bool encode_floats(pb_ostream_t *stream, const pb_field_t *field, void *const *arg) {
+    const floats_argument *floats = *arg;
+    for (size_t i = 0; i < floats->count; i++)
+        if (!pb_encode_tag(stream, PB_WT_32BIT, field->tag) || !pb_encode_fixed32(stream, &floats->values[i]))
+            return false;
+    return true;
+}
+
+// ---- Tensors ----
+
+static bool encode_tensor(pb_ostream_t *stream, const pb_field_t *field, const tsl_value *value) {
+    tsl_onnx_Tensor message = tsl_onnx_Tensor_init_zero;
+    text_argument name, raw;
+    ints_argument dims = {value->shape.dims, value->shape.rank};
+    message.dims.funcs.encode = encode_ints;
+    message.dims.arg = &dims;
+    message.has_data_type = true;
+    message.data_type = (int32_t)value->dtype;
+    set_text(&message.name, &name, value->name, strlen(value->name));
+    set_text(&message.raw_data, &raw, value->data, value->bytes);
+    return pb_encode_tag_for_field(stream, field) && pb_encode_submessage(stream, tsl_onnx_Tensor_fields, &message);
+}
+
+static bool encode_one_tensor(pb_ostream_t *stream, const pb_field_t *field, void *const *arg) {
+    return encode_tensor(stream, field, *arg);
+}
+
+static bool encode_initializers(pb_ostream_t *stream, const pb_field_t *field, void *const *arg) {
+    const tslim_graph *graph = *arg;
+    for (uint32_t v = 0; v < graph->n_values; v++)
+        if (tsl_value_is_constant(&graph->values[v]) && !encode_tensor(stream, field, &graph->values[v])) return false;
+    return true;
+}
+
+// ---- Nodes ----
+
+typedef struct node_argument {
+    const tslim_graph *graph;
+    const tsl_node *node;
+} node_argument;
+
+static bool encode_names(pb_ostream_t *stream, const pb_field_t *field, const tslim_graph *graph, const uint32_t *ids, uint32_t count) {
+    while (count > 0 && ids[count - 1] == TSL_NONE) count--; // absent ones at the end are left out
+    for (uint32_t i = 0; i < count; i++) {
+        const char *name = ids[i] == TSL_NONE ? "" : graph->values[ids[i]].name;
+        if (!pb_encode_tag_for_field(stream, field) ||
+            !pb_encode_string(stream, (const pb_byte_t *)name, strlen(name)))
+            return false;
+    }
+    return true;
+}
+
+static bool encode_inputs(pb_ostream_t *stream, const pb_field_t *field, void *const *arg) {
+    const node_argument *n = *arg;
+    return encode_names(stream, field, n->graph, n->node->inputs, n->node->n_inputs);
+}
+
+static bool encode_outputs(pb_ostream_t *stream, const pb_field_t *field, void *const *arg) {
+    const node_argument *n = *arg;
+    return encode_names(stream, field, n->graph, n->node->outputs, n->node->n_outputs);
+}
+
+static bool encode_attribute(pb_ostream_t *stream, const pb_field_t *field, const tslim_graph *graph, const tsl_attr *attr) {
+    if (!pb_encode_tag_for_field(stream, field)) return false;
+    if (attr->type == TSL_ATTR_TYPE_OPAQUE) // as it came
+        return pb_encode_string(stream, (const pb_byte_t *)attr->s, attr->count);
+    tsl_onnx_Attribute message = tsl_onnx_Attribute_init_zero;
+    text_argument name, s;
+    ints_argument ints = {attr->ints, attr->count};
+    floats_argument floats = {attr->floats, attr->count};
+    set_text(&message.name, &name, attr->name, strlen(attr->name));
+    message.has_type = true;
+    message.type = (int32_t)attr->type;
+    switch (attr->type) {
+    case TSL_ATTR_TYPE_FLOAT:
+        message.has_f = true;
+        message.f = attr->f;
+        break;
+    case TSL_ATTR_TYPE_INT:
+        message.has_i = true;
+        message.i = attr->i;
+        break;
+    case TSL_ATTR_TYPE_STRING: set_text(&message.s, &s, attr->s, attr->count); break;
+    case TSL_ATTR_TYPE_TENSOR:
+        message.t.funcs.encode = encode_one_tensor;
+        message.t.arg = &graph->values[attr->i];
+        break;
+    case TSL_ATTR_TYPE_FLOATS:
+        message.floats.funcs.encode = encode_floats;
+        message.floats.arg = &floats;
+        break;
+    case TSL_ATTR_TYPE_INTS:
+        message.ints.funcs.encode = encode_ints;
+        message.ints.arg = &ints;
+        break;
+    case TSL_ATTR_TYPE_OPAQUE: break;
+    }
+    return pb_encode_submessage(stream, tsl_onnx_Attribute_fields, &message);
+}
+
+static bool encode_attributes(pb_ostream_t *stream, const pb_field_t *field, void *const *arg) {
+    const node_argument *n = *arg;
+    for (uint32_t i = 0; i < n->node->attrs.count; i++)
+        if (!encode_attribute(stream, field, n->graph, &n->node->attrs.items[i])) return false;
+    return true;
+}
+
+static bool encode_nodes(pb_ostream_t *stream, const pb_field_t *field, void *const *arg) {
+    const tslim_graph *graph = *arg;
+    for (uint32_t i = 0; i < graph->n_nodes; i++) {
+        const tsl_node *node = &graph->nodes[i];
+        tsl_onnx_Node message = tsl_onnx_Node_init_zero;
+        node_argument argument = {graph, node};
+        text_argument name, op_type, domain;
+        message.input.funcs.encode = encode_inputs;
+        message.output.funcs.encode = encode_outputs;
+        message.attribute.funcs.encode = encode_attributes;
+        message.input.arg = message.output.arg = message.attribute.arg = &argument;
+        set_text(&message.name, &name, node->name, strlen(node->name));
+        set_text(&message.op_type, &op_type, node->op_type, strlen(node->op_type));
+        if (*node->domain) set_text(&message.domain, &domain, node->domain, strlen(node->domain));
+        if (!pb_encode_tag_for_field(stream, field) || !pb_encode_submessage(stream, tsl_onnx_Node_fields, &message))
+            return false;
+    }
+    return true;
+}
+
+// ---- Inputs and outputs ----
+
+static bool encode_dimensions(pb_ostream_t *stream, const pb_field_t *field, void *const *arg) {
+    const tsl_shape *shape = *arg;
+    for (uint32_t d = 0; d < shape->rank; d++) {
+        tsl_onnx_Dimension message = tsl_onnx_Dimension_init_zero;
+        text_argument symbol;
+        message.has_dim_value = shape->dims[d] >= 0;
+        message.dim_value = shape->dims[d];
+        if (shape->dims[d] < 0 && shape->symbols[d])
+            set_text(&message.dim_param, &symbol, shape->symbols[d], strlen(shape->symbols[d]));
+        if (!pb_encode_tag_for_field(stream, field) || !pb_encode_submessage(stream, tsl_onnx_Dimension_fields, &message))
+            return false;
+    }
+    return true;
+}
+
+static bool encode_shape(pb_ostream_t *stream, const pb_field_t *field, void *const *arg) {
+    tsl_onnx_TensorShape message = tsl_onnx_TensorShape_init_zero;
+    message.dim.funcs.encode = encode_dimensions;
+    message.dim.arg = *arg;
+    return pb_encode_tag_for_field(stream, field) && pb_encode_submessage(stream, tsl_onnx_TensorShape_fields, &message);
+}
+
+static bool encode_tensor_type(pb_ostream_t *stream, const pb_field_t *field, void *const *arg) {
+    tsl_value *value = *arg;
+    tsl_onnx_TensorType message = tsl_onnx_TensorType_init_zero;
+    message.has_elem_type = true;
+    message.elem_type = (int32_t)value->dtype;
+    if (value->shape.known) {
+        message.shape.funcs.encode = encode_shape;
+        message.shape.arg = &value->shape;
+    }
+    return pb_encode_tag_for_field(stream, field) && pb_encode_submessage(stream, tsl_onnx_TensorType_fields, &message);
+}
+
+static bool encode_type(pb_ostream_t *stream, const pb_field_t *field, void *const *arg) {
+    tsl_onnx_Type message = tsl_onnx_Type_init_zero;
+    message.tensor_type.funcs.encode = encode_tensor_type;
+    message.tensor_type.arg = *arg;
+    return pb_encode_tag_for_field(stream, field) && pb_encode_submessage(stream, tsl_onnx_Type_fields, &message);
+}
+
+static bool encode_value_infos(pb_ostream_t *stream, const pb_field_t *field, const tslim_graph *graph, const uint32_t *ids, uint32_t count) {
+    for (uint32_t i = 0; i < count; i++) {
+        tsl_value *value = &graph->values[ids[i]];
+        tsl_onnx_ValueInfo message = tsl_onnx_ValueInfo_init_zero;
+        text_argument name;
+        set_text(&message.name, &name, value->name, strlen(value->name));
+        message.type.funcs.encode = encode_type;
+        message.type.arg = value;
+        if (!pb_encode_tag_for_field(stream, field) || !pb_encode_submessage(stream, tsl_onnx_ValueInfo_fields, &message))
+            return false;
+    }
+    return true;
+}
+
+static bool encode_graph_inputs(pb_ostream_t *stream, const pb_field_t *field, void *const *arg) {
+    const tslim_graph *graph = *arg;
+    return encode_value_infos(stream, field, graph, graph->inputs, graph->n_inputs);
+}
+
+static bool encode_graph_outputs(pb_ostream_t *stream, const pb_field_t *field, void *const *arg) {
+    const tslim_graph *graph = *arg;
+    return encode_value_infos(stream, field, graph, graph->outputs, graph->n_outputs);
+}
+
+// ---- The model ----
+
+static bool encode_graph(pb_ostream_t *stream, const pb_field_t *field, void *const *arg) {
+    tslim_graph *graph = *arg;
+    tsl_onnx_Graph message = tsl_onnx_Graph_init_zero;
+    text_argument name;
+    const char *graph_name = *graph->name ? graph->name : "graph"; // ONNX wants one
+    set_text(&message.name, &name, graph_name, strlen(graph_name));
+    message.node.funcs.encode = encode_nodes;
+    message.initializer.funcs.encode = encode_initializers;
+    message.input.funcs.encode = encode_graph_inputs;
+    message.output.funcs.encode = encode_graph_outputs;
+    message.node.arg = message.initializer.arg = message.input.arg = message.output.arg = graph;
+    return pb_encode_tag_for_field(stream, field) && pb_encode_submessage(stream, tsl_onnx_Graph_fields, &message);
+}
+
+static bool encode_opset(pb_ostream_t *stream, const pb_field_t *field, const char *domain, int64_t version) {
+    tsl_onnx_OperatorSetId message = tsl_onnx_OperatorSetId_init_zero;
+    text_argument text;
+    set_text(&message.domain, &text, domain, strlen(domain));
+    message.has_version = true;
+    message.version = version;
+    return pb_encode_tag_for_field(stream, field) && pb_encode_submessage(stream, tsl_onnx_OperatorSetId_fields, &message);
+}
+
+// Other domains of nodes that are written back as they came; their version is not kept, and 1 is what they have.
+static bool encode_opsets(pb_ostream_t *stream, const pb_field_t *field, void *const *arg) {
+    const tslim_graph *graph = *arg;
+    if (!encode_opset(stream, field, "", graph->opset)) return false;
+    for (uint32_t n = 0; n < graph->n_nodes; n++) {
+        const char *domain = graph->nodes[n].domain;
+        bool seen = !*domain;
+        for (uint32_t k = 0; k < n && !seen; k++) seen = strcmp(graph->nodes[k].domain, domain) == 0;
+        if (!seen && !encode_opset(stream, field, domain, 1)) return false;
+    }
+    return true;
+}
+
+static tslim_status encode_model(tslim_graph *graph, tsl_file_writer *file) {
+    tsl_onnx_Model model = tsl_onnx_Model_init_zero;
+    text_argument producer;
+    model.has_ir_version = true;
+    model.ir_version = graph->opset > 18 ? 10 : IR_VERSION;
+    set_text(&model.producer_name, &producer, "tinyslim", 8);
+    model.graph.funcs.encode = encode_graph;
+    model.opset_import.funcs.encode = encode_opsets;
+    model.graph.arg = model.opset_import.arg = graph;
+    pb_ostream_t sizing = PB_OSTREAM_SIZING;
+    TSL_REQUIRE(pb_encode(&sizing, tsl_onnx_Model_fields, &model), TSLIM_ERROR_INTERNAL, "the model cannot be sized: %s",
+        PB_GET_ERROR(&sizing));
+    TSL_REQUIRE(sizing.bytes_written <= LARGEST_MESSAGE, TSLIM_ERROR_LIMIT,
+        "the model has %zu bytes, an ONNX file can have %d", sizing.bytes_written, LARGEST_MESSAGE);
+    writer w = {.graph = graph, .file = file};
+    pb_ostream_t stream = {.callback = write_bytes, .state = &w, .max_size = SIZE_MAX};
+    if (pb_encode(&stream, tsl_onnx_Model_fields, &model)) return TSLIM_OK;
+    return w.status != TSLIM_OK ? w.status
+                                : tsl_fail(TSLIM_ERROR_INTERNAL, "the model cannot be encoded: %s", PB_GET_ERROR(&stream));
+}
+
+tslim_status tsl_onnx_write(const tslim_graph *graph, const char *path) {
+    tslim_graph *plain;
+    TSL_TRY(tslim_graph_clone(graph, &plain));
+    tsl_file_writer *file = NULL;
+    tslim_status status = tsl_onnx_spell_out(plain);
+    if (status == TSLIM_OK) status = tsl_file_writer_open(graph->ctx, path, &file);
+    if (status == TSLIM_OK) status = encode_model(plain, file);
+    if (status == TSLIM_OK) status = tsl_file_writer_commit(file);
+    else tsl_file_writer_abort(file);
+    tslim_graph_destroy(plain);
+    return status;
+}
