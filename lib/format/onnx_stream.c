@@ -76,7 +76,7 @@ static void *append(tsl_numbers *numbers, size_t element_size) {
 
 bool tsl_decode_varints(pb_istream_t *stream, const pb_field_t *field, void **arg) {
     (void)field;
-    uint64_t value;
+    uint64_t value = 0;
     if (!pb_decode_varint(stream, &value)) return false;
     uint64_t *element = append(*arg, sizeof(*element));
     if (!element) return false;
@@ -86,7 +86,7 @@ bool tsl_decode_varints(pb_istream_t *stream, const pb_field_t *field, void **ar
 
 bool tsl_decode_floats(pb_istream_t *stream, const pb_field_t *field, void **arg) {
     (void)field;
-    float value;
+    float value = 0;
     if (!pb_decode_fixed32(stream, &value)) return false;
     float *element = append(*arg, sizeof(*element));
     if (!element) return false;
@@ -96,7 +96,7 @@ bool tsl_decode_floats(pb_istream_t *stream, const pb_field_t *field, void **arg
 
 bool tsl_decode_doubles(pb_istream_t *stream, const pb_field_t *field, void **arg) {
     (void)field;
-    double value;
+    double value = 0;
     if (!pb_decode_fixed64(stream, &value)) return false;
     double *element = append(*arg, sizeof(*element));
     if (!element) return false;

@@ -142,7 +142,7 @@ static tslim_status read_data(tsl_onnx_reader *reader, const tensor *t, uint32_t
 
 static tslim_status make_constant(tsl_onnx_reader *reader, const tensor *t, const char *name, uint32_t *id) {
     tsl_shape shape;
-    size_t bytes;
+    size_t bytes = 0;
     TSL_TRY(read_shape(reader, t, &shape, &bytes));
     if (name) TSL_TRY(tsl_graph_add_value(reader->graph, name, TSLIM_DTYPE_NONE, id));
     else TSL_TRY(tsl_onnx_value(reader, t->name, id));
