@@ -26,13 +26,12 @@ static bool parse_number(const char *text, uint64_t *number) {
 static tslim_status read_entry(tsl_onnx_reader *reader, tsl_view message, location *where) {
     tsl_onnx_StringStringEntry entry = tsl_onnx_StringStringEntry_init_zero;
     tsl_view key_view = {0}, value_view = {0};
-    entry.key.funcs.decode = entry.value.funcs.decode = tsl_decode_view;
-    entry.key.arg = &key_view;
-    entry.value.arg = &value_view;
-    TSL_TRY(tsl_onnx_parse(reader, message, tsl_onnx_StringStringEntry_fields, &entry, "external data entry"));
+    tsl_proto_want_view(&entry.key, &key_view);
+    tsl_proto_want_view(&entry.value, &value_view);
+    TSL_TRY(tsl_proto_parse(&reader->proto, message, tsl_onnx_StringStringEntry_fields, &entry, "external data entry"));
     const char *key, *value;
-    TSL_TRY(tsl_onnx_text(reader, key_view, &key));
-    TSL_TRY(tsl_onnx_text(reader, value_view, &value));
+    TSL_TRY(tsl_proto_text(&reader->proto, key_view, &key));
+    TSL_TRY(tsl_proto_text(&reader->proto, value_view, &value));
     if (strcmp(key, "location") == 0) where->path = value;
     if (strcmp(key, "offset") == 0)
         TSL_REQUIRE(parse_number(value, &where->offset), TSLIM_ERROR_BAD_FILE, "external offset '%s'", value);

@@ -5,34 +5,6 @@
 
 #include "format/onnx_reader.h"
 
-typedef struct views {
-    tsl_onnx_reader *reader;
-    tsl_view *items;
-    size_t count, capacity;
-} views;
-
-static bool decode_views(pb_istream_t *stream, const pb_field_t *field, void **arg) {
-    (void)field;
-    views *v = *arg;
-    if (!tsl_grow(v->reader->ctx, (void **)&v->items, &v->capacity, v->count + 1, sizeof(*v->items)))
-        return tsl_onnx_failed(v->reader, tsl_no_memory(sizeof(*v->items)));
-    v->items[v->count++] = tsl_view_take(stream);
-    return true;
-}
-
-static void set_views(pb_callback_t *callback, views *v, tsl_onnx_reader *reader) {
-    v->reader = reader;
-    callback->funcs.decode = decode_views;
-    callback->arg = v;
-}
-
-static void free_views(views *v) { tsl_free(v->reader->ctx, v->items, v->capacity * sizeof(*v->items)); }
-
-static void set_view(pb_callback_t *callback, tsl_view *view) {
-    callback->funcs.decode = tsl_decode_view;
-    callback->arg = view;
-}
-
 // ---- Attributes ----
 
 typedef struct attribute {
@@ -42,16 +14,14 @@ typedef struct attribute {
 } attribute;
 
 static tslim_status parse_attribute(tsl_onnx_reader *reader, tsl_view message, attribute *a) {
-    *a = (attribute){.message = tsl_onnx_Attribute_init_zero, .ints.reader = reader, .floats.reader = reader};
-    set_view(&a->message.name, &a->name);
-    set_view(&a->message.s, &a->s);
-    set_view(&a->message.t, &a->t);
-    set_view(&a->message.ref_attr_name, &a->reference);
-    a->message.ints.funcs.decode = tsl_decode_varints;
-    a->message.ints.arg = &a->ints;
-    a->message.floats.funcs.decode = tsl_decode_floats;
-    a->message.floats.arg = &a->floats;
-    return tsl_onnx_parse(reader, message, tsl_onnx_Attribute_fields, &a->message, "attribute");
+    *a = (attribute){.message = tsl_onnx_Attribute_init_zero};
+    tsl_proto_want_view(&a->message.name, &a->name);
+    tsl_proto_want_view(&a->message.s, &a->s);
+    tsl_proto_want_view(&a->message.t, &a->t);
+    tsl_proto_want_view(&a->message.ref_attr_name, &a->reference);
+    tsl_proto_want_varints(&a->message.ints, &a->ints, &reader->proto);
+    tsl_proto_want_floats(&a->message.floats, &a->floats, &reader->proto);
+    return tsl_proto_parse(&reader->proto, message, tsl_onnx_Attribute_fields, &a->message, "attribute");
 }
 
 // Files of IR version 2 and older leave the type out; then it is that of the field that is there.
@@ -73,7 +43,7 @@ static tslim_status copy_numbers(tsl_onnx_reader *reader, const tsl_numbers *num
 
 static tslim_status convert_attribute(
     tsl_onnx_reader *reader, tsl_view message, const attribute *a, const char *node_name, tsl_attr *attr) {
-    TSL_TRY(tsl_onnx_text(reader, a->name, &attr->name));
+    TSL_TRY(tsl_proto_text(&reader->proto, a->name, &attr->name));
     attr->id = tsl_attr_find_id(attr->name);
     int type = attribute_type(a);
     attr->type = (tsl_attr_type)type;
@@ -83,7 +53,7 @@ static tslim_status convert_attribute(
     case TSL_ATTR_TYPE_INT: attr->i = a->message.i; return TSLIM_OK;
     case TSL_ATTR_TYPE_STRING:
         attr->count = a->s.size;
-        return tsl_onnx_text(reader, a->s, &attr->s);
+        return tsl_proto_text(&reader->proto, a->s, &attr->s);
     case TSL_ATTR_TYPE_TENSOR: {
         uint32_t id;
         TSL_REQUIRE(a->t.data, TSLIM_ERROR_BAD_FILE, "attribute '%s' has no tensor", attr->name);
@@ -128,23 +98,23 @@ static tslim_status read_attribute(tsl_onnx_reader *reader, tsl_view message, co
 
 typedef struct node_message {
     tsl_onnx_Node message;
-    views inputs, outputs, attributes;
+    tsl_views inputs, outputs, attributes;
     tsl_view name_view, op_type_view, domain_view;
     const char *name, *op_type, *domain;
 } node_message;
 
 static tslim_status parse_node(tsl_onnx_reader *reader, tsl_view message, node_message *m) {
     *m = (node_message){.message = tsl_onnx_Node_init_zero};
-    set_views(&m->message.input, &m->inputs, reader);
-    set_views(&m->message.output, &m->outputs, reader);
-    set_views(&m->message.attribute, &m->attributes, reader);
-    set_view(&m->message.name, &m->name_view);
-    set_view(&m->message.op_type, &m->op_type_view);
-    set_view(&m->message.domain, &m->domain_view);
-    TSL_TRY(tsl_onnx_parse(reader, message, tsl_onnx_Node_fields, &m->message, "node"));
-    TSL_TRY(tsl_onnx_text(reader, m->name_view, &m->name));
-    TSL_TRY(tsl_onnx_text(reader, m->op_type_view, &m->op_type));
-    TSL_TRY(tsl_onnx_text(reader, m->domain_view, &m->domain));
+    tsl_proto_want_views(&m->message.input, &m->inputs, &reader->proto);
+    tsl_proto_want_views(&m->message.output, &m->outputs, &reader->proto);
+    tsl_proto_want_views(&m->message.attribute, &m->attributes, &reader->proto);
+    tsl_proto_want_view(&m->message.name, &m->name_view);
+    tsl_proto_want_view(&m->message.op_type, &m->op_type_view);
+    tsl_proto_want_view(&m->message.domain, &m->domain_view);
+    TSL_TRY(tsl_proto_parse(&reader->proto, message, tsl_onnx_Node_fields, &m->message, "node"));
+    TSL_TRY(tsl_proto_text(&reader->proto, m->name_view, &m->name));
+    TSL_TRY(tsl_proto_text(&reader->proto, m->op_type_view, &m->op_type));
+    TSL_TRY(tsl_proto_text(&reader->proto, m->domain_view, &m->domain));
     if (strcmp(m->domain, "ai.onnx") == 0) m->domain = "";
     // The library's own operators are made by its passes; a file cannot have them.
     TSL_REQUIRE(strcmp(m->domain, "tinyslim") != 0, TSLIM_ERROR_BAD_FILE, "node '%s': the domain 'tinyslim' is reserved",
@@ -245,8 +215,8 @@ tslim_status tsl_onnx_read_node(tsl_onnx_reader *reader, tsl_view message) {
     if (status == TSLIM_OK && !done) status = add_node(reader, &m, &attrs);
     if (status != TSLIM_OK && status != TSLIM_ERROR_NO_MEMORY && m.op_type)
         status = tsl_fail_prefix(status, "node '%.200s' (%.100s)", m.name ? m.name : "", m.op_type);
-    free_views(&m.inputs);
-    free_views(&m.outputs);
-    free_views(&m.attributes);
+    tsl_views_free(&m.inputs);
+    tsl_views_free(&m.outputs);
+    tsl_views_free(&m.attributes);
     return status;
 }

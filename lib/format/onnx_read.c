@@ -13,7 +13,7 @@ tslim_status tsl_onnx_value(tsl_onnx_reader *reader, tsl_view name, uint32_t *id
     *id = TSL_NONE;
     if (name.size == 0) return TSLIM_OK;
     const char *text;
-    TSL_TRY(tsl_onnx_text(reader, name, &text));
+    TSL_TRY(tsl_proto_text(&reader->proto, name, &text));
     *id = tsl_graph_find_value(reader->graph, text);
     return *id == TSL_NONE ? tsl_graph_add_value(reader->graph, text, TSLIM_DTYPE_NONE, id) : TSLIM_OK;
 }
@@ -31,26 +31,24 @@ static bool decode_dimension(pb_istream_t *stream, const pb_field_t *field, void
     tsl_onnx_reader *reader = s->reader;
     tsl_onnx_Dimension dim = tsl_onnx_Dimension_init_zero;
     tsl_view symbol = {0};
-    dim.dim_param.funcs.decode = tsl_decode_view;
-    dim.dim_param.arg = &symbol;
+    tsl_proto_want_view(&dim.dim_param, &symbol);
     if (!pb_decode(stream, tsl_onnx_Dimension_fields, &dim)) return false;
     if (s->shape.rank >= reader->ctx->limits.rank)
-        return tsl_onnx_failed(reader, tsl_fail(TSLIM_ERROR_LIMIT, "rank over %u", reader->ctx->limits.rank));
+        return tsl_proto_failed(&reader->proto, tsl_fail(TSLIM_ERROR_LIMIT, "rank over %u", reader->ctx->limits.rank));
     uint32_t d = s->shape.rank++;
     s->shape.dims[d] = dim.has_dim_value && dim.dim_value >= 0 && !symbol.data ? dim.dim_value : -1;
     // A size of 0 stands for "not known" in the files of some exporters.
     if (dim.has_dim_value && dim.dim_value == 0 && !symbol.data) s->shape.dims[d] = -1;
     s->shape.symbols[d] = NULL;
-    if (symbol.size > 0) return tsl_onnx_failed(reader, tsl_onnx_text(reader, symbol, &s->shape.symbols[d]));
+    if (symbol.size > 0) return tsl_proto_failed(&reader->proto, tsl_proto_text(&reader->proto, symbol, &s->shape.symbols[d]));
     return true;
 }
 
 static tslim_status read_tensor_type(tsl_onnx_reader *reader, tsl_view message, tsl_value *value) {
     tsl_onnx_TensorType type = tsl_onnx_TensorType_init_zero;
     tsl_view shape_view = {0};
-    type.shape.funcs.decode = tsl_decode_view;
-    type.shape.arg = &shape_view;
-    TSL_TRY(tsl_onnx_parse(reader, message, tsl_onnx_TensorType_fields, &type, "tensor type"));
+    tsl_proto_want_view(&type.shape, &shape_view);
+    TSL_TRY(tsl_proto_parse(&reader->proto, message, tsl_onnx_TensorType_fields, &type, "tensor type"));
     value->dtype = (tslim_dtype)type.elem_type;
     TSL_REQUIRE(type.elem_type > 0 && tslim_dtype_size(value->dtype) > 0, TSLIM_ERROR_UNSUPPORTED,
         "element type %" PRId32 " is not supported", type.elem_type);
@@ -59,7 +57,7 @@ static tslim_status read_tensor_type(tsl_onnx_reader *reader, tsl_view message, 
     shape_reader s = {.reader = reader, .shape.known = true};
     shape.dim.funcs.decode = decode_dimension;
     shape.dim.arg = &s;
-    TSL_TRY(tsl_onnx_parse(reader, shape_view, tsl_onnx_TensorShape_fields, &shape, "shape"));
+    TSL_TRY(tsl_proto_parse(&reader->proto, shape_view, tsl_onnx_TensorShape_fields, &shape, "shape"));
     value->shape = s.shape;
     return TSLIM_OK;
 }
@@ -68,16 +66,15 @@ static tslim_status read_value_info(tsl_onnx_reader *reader, tsl_view message, b
     tsl_onnx_ValueInfo info = tsl_onnx_ValueInfo_init_zero;
     tsl_onnx_Type type = tsl_onnx_Type_init_zero;
     tsl_view name = {0}, type_view = {0}, tensor_view = {0};
-    info.name.funcs.decode = info.type.funcs.decode = type.tensor_type.funcs.decode = tsl_decode_view;
-    info.name.arg = &name;
-    info.type.arg = &type_view;
-    type.tensor_type.arg = &tensor_view;
-    TSL_TRY(tsl_onnx_parse(reader, message, tsl_onnx_ValueInfo_fields, &info, "value info"));
+    tsl_proto_want_view(&info.name, &name);
+    tsl_proto_want_view(&info.type, &type_view);
+    tsl_proto_want_view(&type.tensor_type, &tensor_view);
+    TSL_TRY(tsl_proto_parse(&reader->proto, message, tsl_onnx_ValueInfo_fields, &info, "value info"));
     TSL_TRY(tsl_onnx_value(reader, name, id));
     TSL_REQUIRE(*id != TSL_NONE, TSLIM_ERROR_BAD_FILE, "an %s without a name", is_input ? "input" : "output");
     tsl_value *value = &reader->graph->values[*id];
     if (tsl_value_is_constant(value)) return TSLIM_OK; // an initializer that is listed as an input too
-    if (type_view.data) TSL_TRY(tsl_onnx_parse(reader, type_view, tsl_onnx_Type_fields, &type, "type"));
+    if (type_view.data) TSL_TRY(tsl_proto_parse(&reader->proto, type_view, tsl_onnx_Type_fields, &type, "type"));
     tslim_status status = TSLIM_OK;
     if (tensor_view.data) status = read_tensor_type(reader, tensor_view, value);
     else if (is_input) status = tsl_fail(TSLIM_ERROR_UNSUPPORTED, "its type is not a tensor");
@@ -87,7 +84,7 @@ static tslim_status read_value_info(tsl_onnx_reader *reader, tsl_view message, b
 
 static bool append_id(tsl_onnx_reader *reader, uint32_t **ids, size_t *count, size_t *capacity, uint32_t id) {
     if (!tsl_grow(reader->ctx, (void **)ids, capacity, *count + 1, sizeof(**ids)))
-        return tsl_onnx_failed(reader, tsl_no_memory(*count * sizeof(**ids)));
+        return tsl_proto_failed(&reader->proto, tsl_no_memory(*count * sizeof(**ids)));
     (*ids)[(*count)++] = id;
     return true;
 }
@@ -98,7 +95,7 @@ static bool decode_input(pb_istream_t *stream, const pb_field_t *field, void **a
     (void)field;
     tsl_onnx_reader *r = *arg;
     uint32_t id;
-    if (!tsl_onnx_failed(r, read_value_info(r, tsl_view_take(stream), true, &id))) return false;
+    if (!tsl_proto_failed(&r->proto, read_value_info(r, tsl_view_take(stream), true, &id))) return false;
     return append_id(r, &r->inputs, &r->n_inputs, &r->inputs_capacity, id);
 }
 
@@ -106,25 +103,28 @@ static bool decode_output(pb_istream_t *stream, const pb_field_t *field, void **
     (void)field;
     tsl_onnx_reader *r = *arg;
     uint32_t id;
-    if (!tsl_onnx_failed(r, read_value_info(r, tsl_view_take(stream), false, &id))) return false;
+    if (!tsl_proto_failed(&r->proto, read_value_info(r, tsl_view_take(stream), false, &id))) return false;
     return append_id(r, &r->outputs, &r->n_outputs, &r->outputs_capacity, id);
 }
 
 static bool decode_initializer(pb_istream_t *stream, const pb_field_t *field, void **arg) {
     (void)field;
+    tsl_onnx_reader *reader = *arg;
     uint32_t id;
-    return tsl_onnx_failed(*arg, tsl_onnx_read_tensor(*arg, tsl_view_take(stream), NULL, &id));
+    return tsl_proto_failed(&reader->proto, tsl_onnx_read_tensor(reader, tsl_view_take(stream), NULL, &id));
 }
 
 static bool decode_node(pb_istream_t *stream, const pb_field_t *field, void **arg) {
     (void)field;
-    return tsl_onnx_failed(*arg, tsl_onnx_read_node(*arg, tsl_view_take(stream)));
+    tsl_onnx_reader *reader = *arg;
+    return tsl_proto_failed(&reader->proto, tsl_onnx_read_node(reader, tsl_view_take(stream)));
 }
 
 static bool decode_sparse(pb_istream_t *stream, const pb_field_t *field, void **arg) {
     (void)stream;
     (void)field;
-    return tsl_onnx_failed(*arg, tsl_fail(TSLIM_ERROR_UNSUPPORTED, "sparse initializers are not supported"));
+    tsl_onnx_reader *reader = *arg;
+    return tsl_proto_failed(&reader->proto, tsl_fail(TSLIM_ERROR_UNSUPPORTED, "sparse initializers are not supported"));
 }
 
 static bool decode_graph(pb_istream_t *stream, const pb_field_t *field, void **arg) {
@@ -138,11 +138,10 @@ static bool decode_graph(pb_istream_t *stream, const pb_field_t *field, void **a
     graph.output.funcs.decode = decode_output;
     graph.sparse_initializer.funcs.decode = decode_sparse;
     graph.node.arg = graph.initializer.arg = graph.input.arg = graph.output.arg = graph.sparse_initializer.arg = reader;
-    graph.name.funcs.decode = tsl_decode_view;
-    graph.name.arg = &name;
-    tslim_status status = tsl_onnx_parse(reader, tsl_view_take(stream), tsl_onnx_Graph_fields, &graph, "graph");
-    if (status == TSLIM_OK) status = tsl_onnx_text(reader, name, &reader->graph->name);
-    return tsl_onnx_failed(reader, status);
+    tsl_proto_want_view(&graph.name, &name);
+    tslim_status status = tsl_proto_parse(&reader->proto, tsl_view_take(stream), tsl_onnx_Graph_fields, &graph, "graph");
+    if (status == TSLIM_OK) status = tsl_proto_text(&reader->proto, name, &reader->graph->name);
+    return tsl_proto_failed(&reader->proto, status);
 }
 
 static bool decode_opset(pb_istream_t *stream, const pb_field_t *field, void **arg) {
@@ -150,13 +149,12 @@ static bool decode_opset(pb_istream_t *stream, const pb_field_t *field, void **a
     tsl_onnx_reader *reader = *arg;
     tsl_onnx_OperatorSetId id = tsl_onnx_OperatorSetId_init_zero;
     tsl_view domain = {0};
-    id.domain.funcs.decode = tsl_decode_view;
-    id.domain.arg = &domain;
+    tsl_proto_want_view(&id.domain, &domain);
     if (!pb_decode(stream, tsl_onnx_OperatorSetId_fields, &id)) return false;
     bool is_onnx = domain.size == 0 || (domain.size == 7 && memcmp(domain.data, "ai.onnx", 7) == 0);
     if (!is_onnx) return true;
     if (id.version < FIRST_OPSET || id.version > LAST_OPSET)
-        return tsl_onnx_failed(reader, tsl_fail(TSLIM_ERROR_UNSUPPORTED, "opset %" PRId64 " (%d to %d are supported)",
+        return tsl_proto_failed(&reader->proto, tsl_fail(TSLIM_ERROR_UNSUPPORTED, "opset %" PRId64 " (%d to %d are supported)",
             id.version, FIRST_OPSET, LAST_OPSET));
     reader->graph->opset = (uint32_t)id.version;
     return true;
@@ -170,10 +168,9 @@ static tslim_status parse_model(tsl_onnx_reader *reader) {
     model.graph.funcs.decode = decode_graph;
     model.opset_import.funcs.decode = decode_opset;
     model.graph.arg = model.opset_import.arg = reader;
-    model.producer_name.funcs.decode = tsl_decode_view;
-    model.producer_name.arg = &producer;
-    TSL_TRY(tsl_onnx_parse(reader, all, tsl_onnx_Model_fields, &model, "model"));
-    TSL_TRY(tsl_onnx_text(reader, producer, &reader->graph->producer_name));
+    tsl_proto_want_view(&model.producer_name, &producer);
+    TSL_TRY(tsl_proto_parse(&reader->proto, all, tsl_onnx_Model_fields, &model, "model"));
+    TSL_TRY(tsl_proto_text(&reader->proto, producer, &reader->graph->producer_name));
     TSL_REQUIRE(reader->graph->opset != 0, TSLIM_ERROR_BAD_FILE, "the model names no opset of ONNX's own operators");
     TSL_REQUIRE(reader->n_outputs > 0, TSLIM_ERROR_BAD_FILE, "the model has no outputs");
     return TSLIM_OK;
@@ -231,6 +228,7 @@ tslim_status tsl_onnx_read(tslim_context *ctx, tsl_buffer *buffer, const char *f
     tsl_onnx_reader reader = {.ctx = ctx, .file = buffer, .folder = folder};
     TSL_TRY(tsl_graph_create(ctx, &reader.graph));
     reader.graph->file = tsl_buffer_retain(buffer);
+    reader.proto = (tsl_proto){.ctx = ctx, .arena = &reader.graph->arena, .start = buffer->data};
     tslim_status status = read_all(&reader);
     for (size_t i = 0; i < reader.n_external; i++) tsl_buffer_release(reader.external[i].buffer);
     tsl_free(ctx, reader.external, reader.external_capacity * sizeof(*reader.external));

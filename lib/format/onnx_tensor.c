@@ -8,61 +8,33 @@
 
 #define EXTERNAL 1 // of TensorProto.DataLocation
 
-typedef struct entries {
-    tsl_onnx_reader *reader;
-    tsl_view *items;
-    size_t count, capacity;
-} entries;
-
-static bool decode_entry(pb_istream_t *stream, const pb_field_t *field, void **arg) {
-    (void)field;
-    entries *e = *arg;
-    if (!tsl_grow(e->reader->ctx, (void **)&e->items, &e->capacity, e->count + 1, sizeof(*e->items)))
-        return tsl_onnx_failed(e->reader, tsl_no_memory(sizeof(*e->items)));
-    e->items[e->count++] = tsl_view_take(stream);
-    return true;
-}
-
 // Everything that the message says.
 typedef struct tensor {
     tsl_onnx_Tensor message;
     tsl_view name, raw, string;
     tsl_numbers dims, varints, floats, doubles, int64s, uint64s;
-    entries external;
+    tsl_views external;
 } tensor;
 
 static void free_tensor(tensor *t) {
     tsl_numbers *all[] = {&t->dims, &t->varints, &t->floats, &t->doubles, &t->int64s, &t->uint64s};
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) tsl_numbers_free(all[i]);
-    tsl_free(t->external.reader->ctx, t->external.items, t->external.capacity * sizeof(tsl_view));
-}
-
-static void set_numbers(pb_callback_t *callback, tsl_numbers *numbers, tsl_onnx_reader *reader,
-    bool (*decode)(pb_istream_t *, const pb_field_t *, void **)) {
-    numbers->reader = reader;
-    callback->funcs.decode = decode;
-    callback->arg = numbers;
-}
-
-static void set_view(pb_callback_t *callback, tsl_view *view) {
-    callback->funcs.decode = tsl_decode_view;
-    callback->arg = view;
+    tsl_views_free(&t->external);
 }
 
 static tslim_status parse(tsl_onnx_reader *reader, tsl_view message, tensor *t) {
-    *t = (tensor){.message = tsl_onnx_Tensor_init_zero, .external.reader = reader};
-    set_numbers(&t->message.dims, &t->dims, reader, tsl_decode_varints);
-    set_numbers(&t->message.int32_data, &t->varints, reader, tsl_decode_varints);
-    set_numbers(&t->message.int64_data, &t->int64s, reader, tsl_decode_varints);
-    set_numbers(&t->message.uint64_data, &t->uint64s, reader, tsl_decode_varints);
-    set_numbers(&t->message.float_data, &t->floats, reader, tsl_decode_floats);
-    set_numbers(&t->message.double_data, &t->doubles, reader, tsl_decode_doubles);
-    set_view(&t->message.name, &t->name);
-    set_view(&t->message.raw_data, &t->raw);
-    set_view(&t->message.string_data, &t->string);
-    t->message.external_data.funcs.decode = decode_entry;
-    t->message.external_data.arg = &t->external;
-    return tsl_onnx_parse(reader, message, tsl_onnx_Tensor_fields, &t->message, "tensor");
+    *t = (tensor){.message = tsl_onnx_Tensor_init_zero};
+    tsl_proto_want_varints(&t->message.dims, &t->dims, &reader->proto);
+    tsl_proto_want_varints(&t->message.int32_data, &t->varints, &reader->proto);
+    tsl_proto_want_varints(&t->message.int64_data, &t->int64s, &reader->proto);
+    tsl_proto_want_varints(&t->message.uint64_data, &t->uint64s, &reader->proto);
+    tsl_proto_want_floats(&t->message.float_data, &t->floats, &reader->proto);
+    tsl_proto_want_doubles(&t->message.double_data, &t->doubles, &reader->proto);
+    tsl_proto_want_view(&t->message.name, &t->name);
+    tsl_proto_want_view(&t->message.raw_data, &t->raw);
+    tsl_proto_want_view(&t->message.string_data, &t->string);
+    tsl_proto_want_views(&t->message.external_data, &t->external, &reader->proto);
+    return tsl_proto_parse(&reader->proto, message, tsl_onnx_Tensor_fields, &t->message, "tensor");
 }
 
 static tslim_status read_shape(tsl_onnx_reader *reader, const tensor *t, tsl_shape *shape, size_t *bytes) {
