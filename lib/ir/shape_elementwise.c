@@ -15,6 +15,7 @@ static tsl_types types_of_same(tsl_op op) {
     case TSL_OP_ABS:
     case TSL_OP_SIGN:
         return TSL_TYPES_NUMBER;
+    case TSL_OP_IDENTITY:
     case TSL_OP_REORDER:
         return ANY_TYPE;
     case TSL_OP_QUANTIZE:

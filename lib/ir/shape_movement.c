@@ -122,7 +122,7 @@ static int64_t slice_length(int64_t dim, int64_t start, int64_t end, int64_t ste
     if (start < 0) start = start < -dim ? -1 : start + dim; // one before the first is enough to be clamped
     if (end < 0) end = end < -dim ? -1 : end + dim;
     start = tsl_max_i64(step > 0 ? 0 : -1, tsl_min_i64(start, highest));
-    if (step < 0 && start < 0) start = 0; // as numpy: a start before the first element is the first
+    if (step < 0 && start < 0) start = 0; // ONNX: clamped to the first element
     end = tsl_max_i64(lowest, tsl_min_i64(end, highest + (step < 0)));
     uint64_t span =
         step > 0 ? (end > start ? (uint64_t)(end - start) : 0) : (start > end ? (uint64_t)(start - end) : 0);
