@@ -14,7 +14,12 @@ typedef struct tslim_dataset_options {
     uint32_t struct_size;
     const char *labels; /**< an NPY or IDX file of integers, one a sample; NULL: no labels */
     uint64_t limit;     /**< take the first `limit` samples; 0: all */
-    tslim_input_preparation preparation; /**< applied to 8-bit images; scale 0: pixels are used as they are */
+    /**
+     * Applied to samples of 8-bit pixels: image files, IDX images and, where scale is not 0, arrays of H x W,
+     * C x H x W or H x W x C bytes. Scale 0: pixels are used as they are. `channels` and the size are for image
+     * files; arrays keep theirs. Other samples pass untouched.
+     */
+    tslim_input_preparation preparation;
 } tslim_dataset_options;
 
 TSLIM_API void tslim_dataset_options_init(tslim_dataset_options *options);
@@ -47,10 +52,14 @@ TSLIM_API tslim_status tslim_dataset_input_info(const tslim_dataset *dataset, ui
 
 /**
  * Reads samples first to first+count-1 into tensors whose leading dim is `count`; the caller gives the memory.
+ * A tensor has the samples' element type, or FLOAT, to which those of files are converted.
  * `labels` (count of them) may be NULL. Reading in order is fast; going back in a compressed file starts anew.
  */
 TSLIM_API tslim_status tslim_dataset_read(tslim_dataset *dataset, uint64_t first, uint32_t count,
     tslim_tensor *inputs, uint32_t n_inputs, int64_t *labels);
+
+/** Writes a tensor as an NPY file, beside `path` and renamed. bfloat16 is written as uint16. */
+TSLIM_API tslim_status tslim_tensor_save_file(tslim_context *context, const tslim_tensor *tensor, const char *path);
 
 TSLIM_END_DECLS
 
