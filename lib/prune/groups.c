@@ -110,7 +110,7 @@ static tslim_status make_group(
 static tslim_status make_groups(tslim_channel_groups *groups) {
     tsl_arena *arena = &groups->arena;
     unit *units, *firsts;
-    uint32_t n_units, n_groups = 0;
+    uint32_t n_units = 0, n_groups = 0;
     tsl_name_map taken;
     TSL_TRY(collect_units(groups, &units, &n_units));
     qsort(units, n_units, sizeof(*units), by_signature);

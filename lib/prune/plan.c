@@ -185,9 +185,7 @@ tslim_status tsl_prune_removed(
         tslim_graph_destroy(copy);
         return status;
     }
-    tslim_graph old = *graph; // the handle stays, what it holds is exchanged
-    *graph = *copy;
-    *copy = old;
+    tsl_graph_swap(graph, copy);
     tslim_graph_destroy(copy);
     return TSLIM_OK;
 }
@@ -232,11 +230,7 @@ tslim_status tslim_prune(tslim_graph *graph, const tslim_prune_plan *plan) {
     if (status == TSLIM_OK) status = tsl_prune_removed(copy, groups, removed);
     if (status == TSLIM_OK) status = check_pruned(copy, plan);
     if (status == TSLIM_OK) status = tslim_graph_history_add(copy, plan->description);
-    if (status == TSLIM_OK) {
-        tslim_graph old = *graph;
-        *graph = *copy;
-        *copy = old;
-    }
+    if (status == TSLIM_OK) tsl_graph_swap(graph, copy);
     tslim_graph_destroy(copy);
     tsl_free(groups->ctx, removed, bytes);
     tslim_channel_groups_destroy(groups);
