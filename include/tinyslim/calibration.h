@@ -28,7 +28,7 @@ typedef struct tslim_calibration_options {
     uint32_t struct_size;
     tslim_calibration_method method; /**< default MSE */
     double percentile;
-    uint32_t batch;
+    uint32_t batch; /**< samples a run; 0: 8, or what the model's fixed batch asks for */
     uint32_t shard, n_shards; /**< shard 1 to n_shards takes each n-th batch; 0 of 0: all */
     const tslim_input_shape *shapes;
     uint32_t n_shapes;
@@ -48,6 +48,12 @@ TSLIM_API tslim_status tslim_calibration_merge(
     const tslim_calibration *const *parts, uint32_t n_parts, tslim_calibration **merged);
 /** JSON, histograms included, so that shards can be merged and the method changed later. */
 TSLIM_API tslim_status tslim_calibration_save_file(const tslim_calibration *calibration, const char *path);
+/**
+ * Chooses ranges by another method (`percentile` counts for PERCENTILE only). Not to MOVING_AVERAGE, which must be
+ * taken while calibrating.
+ */
+TSLIM_API tslim_status tslim_calibration_set_method(
+    tslim_calibration *calibration, tslim_calibration_method method, double percentile);
 TSLIM_API void tslim_calibration_destroy(tslim_calibration *calibration);
 
 TSLIM_API uint64_t tslim_calibration_samples(const tslim_calibration *calibration);
