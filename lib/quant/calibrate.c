@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Runs the float network over samples, in the form in which it will be quantized, and observes each of its values.
+// Runs the float network over samples, in the form in which it will be quantized, and observes each of its
+// values.
 #include <inttypes.h>
 #include <string.h>
 
@@ -29,8 +30,9 @@ static tslim_status read_options(const tslim_calibration_options *given, tslim_c
     TSL_REQUIRE(options->percentile > 0 && options->percentile <= 100, TSLIM_ERROR_INVALID_ARGUMENT,
         "calibration options: a percentile of %g must be over 0 and at most 100", options->percentile);
     bool whole = options->shard == 0 && options->n_shards == 0;
-    TSL_REQUIRE(whole || (options->shard >= 1 && options->shard <= options->n_shards), TSLIM_ERROR_INVALID_ARGUMENT,
-        "calibration options: shard %u of %u", options->shard, options->n_shards);
+    TSL_REQUIRE(whole || (options->shard >= 1 && options->shard <= options->n_shards),
+        TSLIM_ERROR_INVALID_ARGUMENT, "calibration options: shard %u of %u", options->shard,
+        options->n_shards);
     TSL_REQUIRE(options->shapes || options->n_shapes == 0, TSLIM_ERROR_INVALID_ARGUMENT,
         "calibration options: n_shapes is %u but shapes is NULL", options->n_shapes);
     return TSLIM_OK;
@@ -45,11 +47,11 @@ typedef struct calibrator {
     tslim_session *session;
     tsl_arena arena; // of what follows
     uint32_t n_inputs;
-    uint32_t *source;           // the dataset's input for each of the model's
-    tslim_input_shape *shapes;  // of the model's inputs, batch included
+    uint32_t *source; // the dataset's input for each of the model's
+    tslim_input_shape *shapes; // of the model's inputs, batch included
     tslim_tensor *read, *inputs; // the same memory in the dataset's order and in the model's
     tslim_tensor *outputs;
-    uint32_t batch;   // samples a run
+    uint32_t batch; // samples a run
     bool fixed_batch; // by the model: a last batch that is not full cannot be run
     tslim_status status; // of the observers
 } calibrator;
@@ -59,7 +61,8 @@ static bool observe(void *user, const char *name, const tslim_tensor *values) {
     // The plan names copies of its own; integers are no business of quantization.
     uint32_t id = tsl_graph_find_value(c->graph, name);
     uint32_t planned = tsl_graph_find_value(c->session->plan->graph, name);
-    if (id == TSL_NONE || planned == TSL_NONE || c->session->plan->graph->values[planned].dtype != TSLIM_DTYPE_FLOAT)
+    if (id == TSL_NONE || planned == TSL_NONE ||
+        c->session->plan->graph->values[planned].dtype != TSLIM_DTYPE_FLOAT)
         return true;
     tsl_observer *observer;
     c->status = tsl_calibration_need_value(c->calibration, name, &observer);
@@ -128,8 +131,9 @@ static tslim_status check_shapes(const calibrator *c) {
             for (uint32_t d = 1; fits && d < given->rank; d++) fits = given->dims[d] == shape->dims[d];
             char wanted[128], there[128];
             uint32_t rank = given->rank <= TSLIM_MAX_RANK ? given->rank : 0;
-            TSL_REQUIRE(fits, TSLIM_ERROR_INVALID_ARGUMENT, "input '%s': a shape of %s was given, the samples are %s",
-                shape->name, tsl_dims_format(rank, given->dims, wanted, sizeof(wanted)),
+            TSL_REQUIRE(fits, TSLIM_ERROR_INVALID_ARGUMENT,
+                "input '%s': a shape of %s was given, the samples are %s", shape->name,
+                tsl_dims_format(rank, given->dims, wanted, sizeof(wanted)),
                 tsl_dims_format(shape->rank, shape->dims, there, sizeof(there)));
         }
     }
@@ -139,20 +143,22 @@ static tslim_status check_shapes(const calibrator *c) {
 static tslim_status prepare_inputs(calibrator *c) {
     c->n_inputs = c->graph->n_inputs;
     uint32_t available = tslim_dataset_input_count(c->dataset);
-    TSL_REQUIRE(available == c->n_inputs, TSLIM_ERROR_INVALID_ARGUMENT, "the dataset has %u inputs, the model has %u",
-        available, c->n_inputs);
+    TSL_REQUIRE(available == c->n_inputs, TSLIM_ERROR_INVALID_ARGUMENT,
+        "the dataset has %u inputs, the model has %u", available, c->n_inputs);
     c->source = tsl_arena_array(&c->arena, c->n_inputs, sizeof(*c->source));
     c->shapes = tsl_arena_array(&c->arena, c->n_inputs, sizeof(*c->shapes));
     c->read = tsl_arena_array(&c->arena, c->n_inputs, sizeof(*c->read));
     c->inputs = tsl_arena_array(&c->arena, c->n_inputs, sizeof(*c->inputs));
     c->outputs = tsl_arena_array(&c->arena, c->graph->n_outputs, sizeof(*c->outputs));
-    TSL_REQUIRE_MEMORY(c->source && c->shapes && c->read && c->inputs && c->outputs ? c : NULL, sizeof(tslim_tensor));
+    TSL_REQUIRE_MEMORY(
+        c->source && c->shapes && c->read && c->inputs && c->outputs ? c : NULL, sizeof(tslim_tensor));
     choose_batch(c);
     for (uint32_t i = 0; i < c->n_inputs; i++) TSL_TRY(find_source(c, i));
     for (uint32_t i = 0; i < c->n_inputs; i++) TSL_TRY(prepare_input(c, i));
     for (uint32_t i = 0; i < c->n_inputs; i++)
         TSL_REQUIRE(c->read[i].data, TSLIM_ERROR_INVALID_ARGUMENT,
-            "the dataset's inputs do not go with the model's by name: input %u is used twice or not at all", i);
+            "the dataset's inputs do not go with the model's by name: input %u is used twice or not at all",
+            i);
     return check_shapes(c);
 }
 
@@ -199,7 +205,8 @@ static tslim_status run(calibrator *c) {
     uint64_t samples = tslim_dataset_count(c->dataset), full = c->batch;
     if (c->fixed_batch) samples -= samples % full;
     TSL_REQUIRE(samples > 0, TSLIM_ERROR_INVALID_ARGUMENT,
-        "the dataset has %" PRIu64 " samples: too few for a batch of %" PRIu64, tslim_dataset_count(c->dataset), full);
+        "the dataset has %" PRIu64 " samples: too few for a batch of %" PRIu64,
+        tslim_dataset_count(c->dataset), full);
     uint64_t stride = c->options->n_shards ? c->options->n_shards : 1;
     uint64_t start = c->options->n_shards ? c->options->shard - 1 : 0;
     for (uint64_t batch = start; batch < (samples + full - 1) / full; batch += stride) {

@@ -73,8 +73,8 @@ tslim_status tsl_calibration_threshold(const tslim_calibration *c, const char *n
     TSL_REQUIRE(o, TSLIM_ERROR_INVALID_ARGUMENT,
         "the calibration has no value '%s': it was made from another model; calibrate this very model", name);
     TSL_REQUIRE(o->invalid == 0, TSLIM_ERROR_INVALID_ARGUMENT,
-        "value '%s' was NaN or infinite in %" PRIu64 " of %" PRIu64 " elements during calibration", name, o->invalid,
-        o->invalid + o->count);
+        "value '%s' was NaN or infinite in %" PRIu64 " of %" PRIu64 " elements during calibration", name,
+        o->invalid, o->invalid + o->count);
     return tsl_observer_threshold(c->ctx, o, c->method, c->percentile, threshold);
 }
 
@@ -91,7 +91,8 @@ tslim_status tslim_calibration_range(
 }
 
 static tslim_status check_method(tslim_calibration_method method, double percentile) {
-    TSL_REQUIRE((size_t)method < N_METHODS, TSLIM_ERROR_INVALID_ARGUMENT, "calibration method %d", (int)method);
+    TSL_REQUIRE(
+        (size_t)method < N_METHODS, TSLIM_ERROR_INVALID_ARGUMENT, "calibration method %d", (int)method);
     TSL_REQUIRE(percentile > 0 && percentile <= 100, TSLIM_ERROR_INVALID_ARGUMENT,
         "a percentile of %g: it must be over 0 and at most 100", percentile);
     return TSLIM_OK;
@@ -101,16 +102,20 @@ tslim_status tslim_calibration_set_method(
     tslim_calibration *c, tslim_calibration_method method, double percentile) {
     TSL_REQUIRE(c, TSLIM_ERROR_INVALID_ARGUMENT, "calibration is NULL");
     TSL_TRY(check_method(method, percentile));
-    TSL_REQUIRE(method != TSLIM_CALIBRATION_MOVING_AVERAGE || c->method == method, TSLIM_ERROR_INVALID_ARGUMENT,
-        "a moving average must be taken during calibration");
+    TSL_REQUIRE(method != TSLIM_CALIBRATION_MOVING_AVERAGE || c->method == method,
+        TSLIM_ERROR_INVALID_ARGUMENT, "a moving average must be taken during calibration");
     c->method = method;
     c->percentile = percentile;
     return TSLIM_OK;
 }
 
-uint64_t tslim_calibration_samples(const tslim_calibration *c) { return c ? c->samples : 0; }
+uint64_t tslim_calibration_samples(const tslim_calibration *c) {
+    return c ? c->samples : 0;
+}
 
-uint32_t tslim_calibration_value_count(const tslim_calibration *c) { return c ? c->n_values : 0; }
+uint32_t tslim_calibration_value_count(const tslim_calibration *c) {
+    return c ? c->n_values : 0;
+}
 
 const char *tslim_calibration_value_name(const tslim_calibration *c, uint32_t index) {
     return c && index < c->n_values ? c->values[index].name : NULL;
@@ -130,12 +135,13 @@ static bool same_preparation(const tslim_input_preparation *a, const tslim_input
 }
 
 // A shard without a sample (more shards than batches) has no values; all others must have the same.
-static tslim_status check_part(const tslim_calibration *merged, const tslim_calibration *part, uint32_t index) {
+static tslim_status check_part(
+    const tslim_calibration *merged, const tslim_calibration *part, uint32_t index) {
     TSL_REQUIRE(part, TSLIM_ERROR_INVALID_ARGUMENT, "part %u is NULL", index);
     TSL_REQUIRE(part->method == merged->method && part->percentile == merged->percentile,
         TSLIM_ERROR_INVALID_ARGUMENT, "part %u was calibrated by %s %g, part 0 by %s %g", index,
-        tslim_calibration_method_name(part->method), part->percentile, tslim_calibration_method_name(merged->method),
-        merged->percentile);
+        tslim_calibration_method_name(part->method), part->percentile,
+        tslim_calibration_method_name(merged->method), merged->percentile);
     TSL_REQUIRE(same_preparation(&part->preparation, &merged->preparation), TSLIM_ERROR_INVALID_ARGUMENT,
         "part %u was calibrated with another input preparation than part 0", index);
     if (part->n_values == 0 || merged->n_values == 0) return TSLIM_OK;

@@ -30,10 +30,12 @@ struct tslim_calibration {
 
 tslim_status tsl_calibration_create(tslim_context *ctx, tslim_calibration **calibration);
 // The observer of that name, made if it is not there yet.
-tslim_status tsl_calibration_need_value(tslim_calibration *calibration, const char *name, tsl_observer **observer);
+tslim_status tsl_calibration_need_value(
+    tslim_calibration *calibration, const char *name, tsl_observer **observer);
 // NULL when that value was not watched.
 const tsl_observer *tsl_calibration_find(const tslim_calibration *calibration, const char *name);
 // The largest absolute value to keep. INVALID_ARGUMENT names a value that was not watched or not finite.
-tslim_status tsl_calibration_threshold(const tslim_calibration *calibration, const char *name, float *threshold);
+tslim_status tsl_calibration_threshold(
+    const tslim_calibration *calibration, const char *name, float *threshold);
 
 #endif

@@ -56,10 +56,10 @@ static tslim_status read_preparation(const cJSON *root, tslim_input_preparation 
     if (!object) return TSLIM_OK;
     uint32_t n_mean = 0, n_std = 0;
     bool good = cJSON_IsObject(object) && read_float(object, "scale", &p->scale) &&
-        read_floats(object, "mean", p->mean, &n_mean) && read_floats(object, "std", p->std, &n_std) &&
-        n_mean == n_std && read_u32(object, "layout", &p->layout) && p->layout <= 1 &&
-        read_u32(object, "channels", &p->channels) && p->channels <= 2 && read_u32(object, "height", &p->height) &&
-        read_u32(object, "width", &p->width);
+                read_floats(object, "mean", p->mean, &n_mean) && read_floats(object, "std", p->std, &n_std) &&
+                n_mean == n_std && read_u32(object, "layout", &p->layout) && p->layout <= 1 &&
+                read_u32(object, "channels", &p->channels) && p->channels <= 2 &&
+                read_u32(object, "height", &p->height) && read_u32(object, "width", &p->width);
     p->n_channels = n_mean;
     for (uint32_t i = 0; good && i < n_std; i++) good = p->std[i] != 0;
     TSL_REQUIRE(good, TSLIM_ERROR_BAD_FILE, "its \"preparation\" is malformed");
@@ -74,7 +74,8 @@ static bool read_histogram(const cJSON *object, tsl_observer *o) {
     uint64_t total = o->zeros;
     cJSON_ArrayForEach(item, array) {
         double number = cJSON_IsNumber(item) ? item->valuedouble : NAN;
-        if (!(fabs(number) <= LARGEST_COUNT) || number != floor(number) || bin >= TSL_OBSERVER_BINS) return false;
+        if (!(fabs(number) <= LARGEST_COUNT) || number != floor(number) || bin >= TSL_OBSERVER_BINS)
+            return false;
         if (number < 0) {
             if (-number > (double)(TSL_OBSERVER_BINS - bin)) return false;
             bin += (size_t)-number;
@@ -89,8 +90,8 @@ static bool read_histogram(const cJSON *object, tsl_observer *o) {
 
 static bool read_averages(const cJSON *object, tsl_observer *o) {
     return read_count(object, "batches", &o->batches) &&
-        read_number(object, "average_minimum", -3.5e38, 3.5e38, &o->average_minimum) &&
-        read_number(object, "average_maximum", -3.5e38, 3.5e38, &o->average_maximum);
+           read_number(object, "average_minimum", -3.5e38, 3.5e38, &o->average_minimum) &&
+           read_number(object, "average_maximum", -3.5e38, 3.5e38, &o->average_maximum);
 }
 
 static bool read_observer(const cJSON *object, bool averages, tsl_observer *o) {
@@ -108,14 +109,16 @@ static bool read_observer(const cJSON *object, bool averages, tsl_observer *o) {
 
 static tslim_status read_value(tslim_calibration *c, const cJSON *object) {
     const cJSON *name = cJSON_GetObjectItemCaseSensitive(object, "name");
-    TSL_REQUIRE(cJSON_IsString(name) && name->valuestring, TSLIM_ERROR_BAD_FILE, "value %u has no name", c->n_values);
-    TSL_REQUIRE(!tsl_calibration_find(c, name->valuestring), TSLIM_ERROR_BAD_FILE, "value '%s' is there twice",
-        name->valuestring);
-    TSL_REQUIRE(c->n_values < c->ctx->limits.nodes * 10, TSLIM_ERROR_LIMIT, "more than %u values", c->n_values);
+    TSL_REQUIRE(
+        cJSON_IsString(name) && name->valuestring, TSLIM_ERROR_BAD_FILE, "value %u has no name", c->n_values);
+    TSL_REQUIRE(!tsl_calibration_find(c, name->valuestring), TSLIM_ERROR_BAD_FILE,
+        "value '%s' is there twice", name->valuestring);
+    TSL_REQUIRE(
+        c->n_values < c->ctx->limits.nodes * 10, TSLIM_ERROR_LIMIT, "more than %u values", c->n_values);
     tsl_observer *observer;
     TSL_TRY(tsl_calibration_need_value(c, name->valuestring, &observer));
-    TSL_REQUIRE(read_observer(object, c->method == TSLIM_CALIBRATION_MOVING_AVERAGE, observer), TSLIM_ERROR_BAD_FILE,
-        "the numbers of value '%s' are malformed or do not add up", name->valuestring);
+    TSL_REQUIRE(read_observer(object, c->method == TSLIM_CALIBRATION_MOVING_AVERAGE, observer),
+        TSLIM_ERROR_BAD_FILE, "the numbers of value '%s' are malformed or do not add up", name->valuestring);
     return TSLIM_OK;
 }
 
@@ -126,11 +129,12 @@ static tslim_status read_root(tslim_calibration *c, const cJSON *root) {
     const cJSON *method = cJSON_GetObjectItemCaseSensitive(root, "method");
     double bins;
     bool good = cJSON_IsString(method) &&
-        tslim_calibration_method_from_name(method->valuestring, &c->method) == TSLIM_OK &&
-        read_number(root, "percentile", 0, 100, &c->percentile) && c->percentile > 0 &&
-        read_count(root, "samples", &c->samples) &&
-        read_number(root, "bins", TSL_OBSERVER_BINS, TSL_OBSERVER_BINS, &bins);
-    TSL_REQUIRE(good, TSLIM_ERROR_BAD_FILE, "its \"method\", \"percentile\", \"samples\" or \"bins\" is malformed");
+                tslim_calibration_method_from_name(method->valuestring, &c->method) == TSLIM_OK &&
+                read_number(root, "percentile", 0, 100, &c->percentile) && c->percentile > 0 &&
+                read_count(root, "samples", &c->samples) &&
+                read_number(root, "bins", TSL_OBSERVER_BINS, TSL_OBSERVER_BINS, &bins);
+    TSL_REQUIRE(
+        good, TSLIM_ERROR_BAD_FILE, "its \"method\", \"percentile\", \"samples\" or \"bins\" is malformed");
     TSL_TRY(read_preparation(root, &c->preparation));
     const cJSON *value, *values = cJSON_GetObjectItemCaseSensitive(root, "values");
     TSL_REQUIRE(cJSON_IsArray(values), TSLIM_ERROR_BAD_FILE, "it has no \"values\"");
@@ -145,15 +149,19 @@ static tslim_status load(tslim_context *ctx, const tsl_buffer *file, tslim_calib
     tslim_status status = tsl_calibration_create(ctx, &c);
     if (status == TSLIM_OK) {
         status = read_root(c, root);
-        if (status == TSLIM_OK) *result = c;
-        else tslim_calibration_destroy(c);
+        if (status == TSLIM_OK)
+            *result = c;
+        else
+            tslim_calibration_destroy(c);
     }
     cJSON_Delete(root);
     return status;
 }
 
-tslim_status tslim_calibration_load_file(tslim_context *ctx, const char *path, tslim_calibration **calibration) {
-    TSL_REQUIRE(ctx && path && calibration, TSLIM_ERROR_INVALID_ARGUMENT, "context, path or calibration is NULL");
+tslim_status tslim_calibration_load_file(
+    tslim_context *ctx, const char *path, tslim_calibration **calibration) {
+    TSL_REQUIRE(
+        ctx && path && calibration, TSLIM_ERROR_INVALID_ARGUMENT, "context, path or calibration is NULL");
     *calibration = NULL;
     tsl_buffer *file;
     TSL_TRY(tsl_file_map(ctx, path, &file));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A calibration as JSON: the same calibration gives the same bytes. Histograms are lists of counts up to the last that
-// is not 0, where -n stands for n zeros in a row.
+// A calibration as JSON: the same calibration gives the same bytes. Histograms are lists of counts up to the
+// last that is not 0, where -n stands for n zeros in a row.
 #include <inttypes.h>
 
 #include "base/file.h"
@@ -10,9 +10,12 @@
 static void add_string(tsl_text *text, const char *string) {
     tsl_text_add_n(text, "\"", 1);
     for (const unsigned char *c = (const unsigned char *)string; *c; c++) {
-        if (*c == '"' || *c == '\\') tsl_text_add(text, "\\%c", *c);
-        else if (*c < 0x20) tsl_text_add(text, "\\u%04x", *c);
-        else tsl_text_add_n(text, (const char *)c, 1);
+        if (*c == '"' || *c == '\\')
+            tsl_text_add(text, "\\%c", *c);
+        else if (*c < 0x20)
+            tsl_text_add(text, "\\u%04x", *c);
+        else
+            tsl_text_add_n(text, (const char *)c, 1);
     }
     tsl_text_add_n(text, "\"", 1);
 }
@@ -56,12 +59,12 @@ static void add_value(tsl_text *text, const tslim_calibration *c, const tsl_cali
     const tsl_observer *o = value->observer;
     tsl_text_add(text, "{\"name\":");
     add_string(text, value->name);
-    tsl_text_add(text, ",\"count\":%" PRIu64 ",\"zeros\":%" PRIu64 ",\"invalid\":%" PRIu64, o->count, o->zeros,
-        o->invalid);
+    tsl_text_add(text, ",\"count\":%" PRIu64 ",\"zeros\":%" PRIu64 ",\"invalid\":%" PRIu64, o->count,
+        o->zeros, o->invalid);
     tsl_text_add(text, ",\"minimum\":%.9g,\"maximum\":%.9g,", (double)o->minimum, (double)o->maximum);
     if (c->method == TSLIM_CALIBRATION_MOVING_AVERAGE)
-        tsl_text_add(text, "\"batches\":%" PRIu64 ",\"average_minimum\":%.17g,\"average_maximum\":%.17g,", o->batches,
-            o->average_minimum, o->average_maximum);
+        tsl_text_add(text, "\"batches\":%" PRIu64 ",\"average_minimum\":%.17g,\"average_maximum\":%.17g,",
+            o->batches, o->average_minimum, o->average_maximum);
     tsl_text_add(text, "\"exponent\":%d,", o->exponent);
     add_histogram(text, o);
 }

@@ -21,7 +21,8 @@ static int exponent_for(float largest) {
     return exponent;
 }
 
-// Joining 2^n bins at a time is the same as joining pairs n times: each bin goes to its index shifted right by n.
+// Joining 2^n bins at a time is the same as joining pairs n times: each bin goes to its index shifted right
+// by n.
 static void grow(tsl_observer *observer, int exponent) {
     if (exponent <= observer->exponent) return;
     int shift = exponent - observer->exponent;
@@ -33,7 +34,9 @@ static void grow(tsl_observer *observer, int exponent) {
     }
 }
 
-static bool is_finite(float value) { return fabsf(value) <= FLT_MAX; }
+static bool is_finite(float value) {
+    return fabsf(value) <= FLT_MAX;
+}
 
 // The extremes and the number of finite elements.
 static size_t find_extremes(const float *values, size_t count, float *minimum, float *maximum) {
@@ -65,8 +68,10 @@ static void count_elements(tsl_observer *o, const float *values, size_t count) {
     uint64_t zeros = 0;
     for (size_t i = 0; i < count; i++) {
         float magnitude = fabsf(values[i]);
-        if (magnitude == 0) zeros++;
-        else if (magnitude <= FLT_MAX) o->bins[(size_t)(magnitude * bins_per_unit)]++;
+        if (magnitude == 0)
+            zeros++;
+        else if (magnitude <= FLT_MAX)
+            o->bins[(size_t)(magnitude * bins_per_unit)]++;
     }
     o->zeros += zeros;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// An observer sees every element of a value go by and keeps what a range is chosen from: the extremes, and a histogram
-// of absolute values. Its size is fixed, and what it holds does not depend on the order or the division of the data.
+// An observer sees every element of a value go by and keeps what a range is chosen from: the extremes, and a
+// histogram of absolute values. Its size is fixed, and what it holds does not depend on the order or the
+// division of the data.
 #ifndef TSL_QUANT_OBSERVER_H
 #define TSL_QUANT_OBSERVER_H
 
@@ -15,15 +16,16 @@
 
 // Counts of 53 bits and less survive a JSON file.
 typedef struct tsl_observer {
-    uint64_t count;   // of finite elements, zeros included
-    uint64_t zeros;   // exact ones; they are not in the bins
+    uint64_t count; // of finite elements, zeros included
+    uint64_t zeros; // exact ones; they are not in the bins
     uint64_t invalid; // NaN and infinities, counted and otherwise left out
     float minimum, maximum; // 0 and 0 before the first element
     // Of each batch's extremes, momentum 0.9.
     double average_minimum, average_maximum;
     uint64_t batches;
-    // Bins are of equal width and cover [0, 2^exponent). The exponent is the least that holds the largest absolute
-    // value: when it grows by one, pairs of bins are joined, which gives the same counts as if it had been so before.
+    // Bins are of equal width and cover [0, 2^exponent). The exponent is the least that holds the largest
+    // absolute value: when it grows by one, pairs of bins are joined, which gives the same counts as if it
+    // had been so before.
     int exponent;
     uint64_t bins[TSL_OBSERVER_BINS];
 } tsl_observer;
@@ -37,9 +39,9 @@ static inline float tsl_observer_largest(const tsl_observer *observer) {
     return -observer->minimum > observer->maximum ? -observer->minimum : observer->maximum;
 }
 
-// The largest absolute value T that symmetric INT8 (steps of T / 127) should keep, by a method's measure. Never more
-// than the largest seen; 0 when nothing but zeros were seen. NO_MEMORY only.
-tslim_status tsl_observer_threshold(tslim_context *ctx, const tsl_observer *observer, tslim_calibration_method method,
-    double percentile, float *threshold);
+// The largest absolute value T that symmetric INT8 (steps of T / 127) should keep, by a method's measure.
+// Never more than the largest seen; 0 when nothing but zeros were seen. NO_MEMORY only.
+tslim_status tsl_observer_threshold(tslim_context *ctx, const tsl_observer *observer,
+    tslim_calibration_method method, double percentile, float *threshold);
 
 #endif

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// From a histogram to the largest value worth keeping: what lies above is clipped, what lies below is rounded to steps
-// of a 127th of it.
+// From a histogram to the largest value worth keeping: what lies above is clipped, what lies below is rounded
+// to steps of a 127th of it.
 #include <math.h>
 
 #include "base/status.h"
@@ -62,8 +62,9 @@ static void moments_below(const moments *m, double position, double *count, doub
     *sum = m->sum[i] + n * ((double)i + part / 2);
 }
 
-// How much smaller the sum of squared errors is than the sum of squares. An element x in the cell of level k has the
-// error x - k * step, the last cell goes on for ever (clipping), and sum (x - ks)^2 = sum x^2 - (2 ks sum x - (ks)^2 n).
+// How much smaller the sum of squared errors is than the sum of squares. An element x in the cell of level k
+// has the error x - k * step, the last cell goes on for ever (clipping), and sum (x - ks)^2 = sum x^2 - (2 ks
+// sum x - (ks)^2 n).
 static double error_saved(const moments *m, double threshold) {
     double step = threshold / LEVELS, saved = 0, count, sum;
     moments_below(m, step / 2, &count, &sum);
@@ -78,7 +79,8 @@ static double error_saved(const moments *m, double threshold) {
     return saved;
 }
 
-// Thresholds a 64th of an octave apart, from the largest value down to a bin: the error is flat near its minimum.
+// Thresholds a 64th of an octave apart, from the largest value down to a bin: the error is flat near its
+// minimum.
 static double mse_position(const tsl_observer *o, const moments *m) {
     double largest = largest_in_bins(o), best = largest, best_saved = -INFINITY;
     for (int i = 0; i < 12 * 64; i++) {
@@ -94,9 +96,9 @@ static double mse_position(const tsl_observer *o, const moments *m) {
 
 // ---- Entropy ----
 
-// Divergence of the distribution below `used` (with all that lies above put into its last bin) from the same in 128
-// levels, each level's count spread evenly over its bins that are not empty. After S. Migacz, "8-bit inference with
-// TensorRT", GTC 2017.
+// Divergence of the distribution below `used` (with all that lies above put into its last bin) from the same
+// in 128 levels, each level's count spread evenly over its bins that are not empty. After S. Migacz, "8-bit
+// inference with TensorRT", GTC 2017.
 static double divergence(const tsl_observer *o, const moments *m, size_t used) {
     const size_t n_levels = LEVELS + 1;
     double total = m->count[TSL_OBSERVER_BINS], kept = m->count[used], outliers = total - kept, result = 0;
@@ -125,8 +127,8 @@ static double entropy_position(const tsl_observer *o, const moments *m) {
     return (double)best;
 }
 
-tslim_status tsl_observer_threshold(tslim_context *ctx, const tsl_observer *o, tslim_calibration_method method,
-    double percentile, float *threshold) {
+tslim_status tsl_observer_threshold(tslim_context *ctx, const tsl_observer *o,
+    tslim_calibration_method method, double percentile, float *threshold) {
     *threshold = tsl_observer_largest(o);
     if (*threshold == 0 || method == TSLIM_CALIBRATION_MINMAX) return TSLIM_OK;
     if (method == TSLIM_CALIBRATION_MOVING_AVERAGE) {
@@ -134,7 +136,8 @@ tslim_status tsl_observer_threshold(tslim_context *ctx, const tsl_observer *o, t
         return TSLIM_OK;
     }
     double position;
-    if (method == TSLIM_CALIBRATION_PERCENTILE) position = percentile_position(o, percentile);
+    if (method == TSLIM_CALIBRATION_PERCENTILE)
+        position = percentile_position(o, percentile);
     else {
         moments *m = tsl_allocate(ctx, sizeof(*m));
         TSL_REQUIRE_MEMORY(m, sizeof(*m));

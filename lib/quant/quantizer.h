@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+// The parts of quantization, in the order in which they run on an optimized graph: which nodes run in INT8,
+// what scale each of their values has, and the rewriting.
+#ifndef TSL_QUANT_QUANTIZER_H
+#define TSL_QUANT_QUANTIZER_H
+
+#include <tinyslim/quantize.h>
+
+#include "ir/graph.h"
+#include "quant/calibration.h"
+
+typedef struct tsl_quantizer {
+    tslim_graph *graph; // optimized; changed by the last step only
+    const tslim_calibration *calibration;
+    tsl_arena arena; // of everything below
+    tsl_uses uses;
+    uint32_t n_nodes, n_values; // before the rewriting
+    // Of each node: NULL when it runs in INT8, else why not.
+    const char **float_reason;
+    // Of each node: an INT8 product whose result is stored in float.
+    bool *to_float;
+    // Of each value that is stored in INT8 somewhere: its scale; 0 elsewhere.
+    float *scale;
+} tsl_quantizer;
+
+static inline bool tsl_runs_in_int8(const tsl_quantizer *q, uint32_t node) {
+    return !q->float_reason[node];
+}
+
+// Conv, ConvTranspose, Gemm, MatMul: what INT8 is for.
+bool tsl_is_product(tsl_op op);
+// True when operand `index` holds the numbers that the node works on, not weights, bias or sizes.
+bool tsl_is_data_operand(const tsl_node *node, uint32_t index);
+// True when some INT8 node reads the value as data.
+bool tsl_has_int8_reader(const tsl_quantizer *q, uint32_t value);
+// True for nodes whose INT8 output has the scale of their first input, because it only moves or picks
+// elements.
+bool tsl_keeps_scale(const tslim_graph *graph, const tsl_node *node);
+
+// Fills float_reason and to_float. `exclude` marks nodes that the caller keeps in float.
+tslim_status tsl_choose_precision(tsl_quantizer *q, const bool *exclude);
+
+// Fills scale. INVALID_ARGUMENT names a value that the calibration does not know.
+tslim_status tsl_choose_scales(tsl_quantizer *q);
+
+// Replaces a product's weights by INT8 ones with a scale for each output channel.
+tslim_status tsl_quantize_weights(tslim_graph *graph, uint32_t node);
+// An INT8 copy of a float constant, with one scale.
+tslim_status tsl_quantize_constant(tslim_graph *graph, uint32_t value, uint32_t *quantized);
+// True when a constant loses little by that: signal to noise of 30 dB or more.
+bool tsl_constant_suits_int8(const tsl_value *value);
+
+// Turns the chosen nodes to INT8 and puts Quantize and Dequantize nodes where float and INT8 meet.
+tslim_status tsl_convert(tsl_quantizer *q);
+
+#endif
