@@ -191,6 +191,9 @@ tslim_status tsl_shape_range(tslim_graph *graph, const tsl_node *node) {
     bool known = true;
     for (uint32_t i = 0; i < 3; i++) {
         TSL_TRY(tsl_require_same_type(graph, node, 0, i));
+        tslim_dtype type = tsl_node_input(graph, node, i)->dtype;
+        TSL_REQUIRE(type == TSLIM_DTYPE_NONE || ((unsigned)type < 32 && (types >> type & 1)),
+            TSLIM_ERROR_UNSUPPORTED, "a range of %s numbers", tslim_dtype_name(type));
         TSL_TRY(tsl_numbers_find(graph, node, TSL_ATTR_UNKNOWN, i, types, &n[i]));
         TSL_REQUIRE(tsl_dims_agree(n[i].count, 1), TSLIM_ERROR_INVALID_ARGUMENT,
             "operand %u has %" PRId64 " numbers", i, n[i].count);

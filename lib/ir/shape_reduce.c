@@ -19,7 +19,8 @@ static void reduce_dims(const tsl_shape *in, uint32_t mask, bool keep, tsl_shape
 tslim_status tsl_shape_reduce(tslim_graph *graph, const tsl_node *node) {
     const tsl_value *input = tsl_node_input(graph, node, 0);
     const tsl_shape x = input->shape;
-    TSL_TRY(tsl_require_type(input, TSL_TYPES_NUMBER));
+    bool of_truth = node->op == TSL_OP_REDUCE_MAX || node->op == TSL_OP_REDUCE_MIN;
+    TSL_TRY(tsl_require_type(input, TSL_TYPES_NUMBER | (of_truth ? TSL_TYPE(BOOL) : 0)));
     tsl_numbers axes;
     TSL_TRY(tsl_find_ints(graph, node, TSL_ATTR_axes, 1, &axes));
     bool keep = tsl_attrs_int(&node->attrs, TSL_ATTR_keepdims, 1) != 0;

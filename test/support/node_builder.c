@@ -55,8 +55,8 @@ uint32_t node_builder_absent(node_builder *builder) {
 }
 
 tsl_node *node_builder_add(node_builder *builder, tsl_op op, uint32_t n_outputs) {
-    uint32_t outputs[8];
-    for (uint32_t i = 0; i < n_outputs && i < 8; i++)
+    uint32_t outputs[BUILDER_MAX_INPUTS];
+    for (uint32_t i = 0; i < n_outputs && i < BUILDER_MAX_INPUTS; i++)
         if (tsl_graph_add_value(builder->graph, "y", TSLIM_DTYPE_NONE, &outputs[i]) != TSLIM_OK) return NULL;
     if (tsl_graph_add_node(builder->graph, op, "node", builder->n_inputs, builder->inputs, n_outputs, outputs,
             &builder->node) != TSLIM_OK)

@@ -6,7 +6,7 @@
 
 #include "ir/graph.h"
 
-#define BUILDER_MAX_INPUTS 8
+#define BUILDER_MAX_INPUTS 64
 
 typedef struct node_builder {
     tslim_context *ctx;

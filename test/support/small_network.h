@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A small convolutional network built by hand: stem, a residual block, a depthwise block, pooling, a classifier. It has
-// one of each thing that the way from load to run meets, and runs in microseconds.
+// A small convolutional network built by hand: stem, a residual block, a depthwise block, pooling, a
+// classifier. It has one of each thing that the way from load to run meets, and runs in microseconds.
 #ifndef TEST_SUPPORT_SMALL_NETWORK_H
 #define TEST_SUPPORT_SMALL_NETWORK_H
 
