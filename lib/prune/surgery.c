@@ -163,9 +163,10 @@ static tslim_status edit_input(
     return TSLIM_OK;
 }
 
+// Whether the axis shrinks at all: a bound that counts from the end changes even where no channel before it goes.
 static bool changes(const tsl_atoms *atoms, const tsl_edit *edit, const uint8_t *removed) {
-    const uint32_t *array = atoms->axes[edit->value].atoms[edit->axis];
-    return tsl_atoms_kept(atoms, array, edit->upto, removed) != edit->upto;
+    uint32_t dim = (uint32_t)atoms->graph->values[edit->value].shape.dims[edit->axis];
+    return tsl_atoms_kept(atoms, atoms->axes[edit->value].atoms[edit->axis], dim, removed) != dim;
 }
 
 // Sizes of a Split that had none must all be written, not only those that change.
