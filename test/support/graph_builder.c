@@ -18,7 +18,7 @@ static void must(tslim_status status) {
 void builder_start(builder *b, tslim_context *ctx, uint64_t seed) {
     b->ctx = ctx;
     must(tsl_graph_create(ctx, &b->graph));
-    b->graph->opset = 13;
+    b->graph->opset = 15;
     tsl_rng_seed(&b->rng, seed);
 }
 

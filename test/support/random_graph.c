@@ -69,7 +69,7 @@ static uint32_t grow_grouped(grower *g) {
 }
 
 static uint32_t grow_residual(grower *g) {
-    static const tsl_op ops[] = {TSL_OP_ADD, TSL_OP_MUL, TSL_OP_SUB, TSL_OP_MAX};
+    static const tsl_op ops[] = {TSL_OP_ADD, TSL_OP_MUL, TSL_OP_MIN, TSL_OP_MAX};
     uint32_t x = pick_late(g), y = pick_like(g, x, true);
     if (y == TSL_NONE) y = build_conv(&g->b, "branch", x, built_dim(&g->b, x, 1), 3, 1, 1, true);
     return build_binary(&g->b, ops[below(g, 4)], x, y);

@@ -426,10 +426,9 @@ static void test_reshape_from_shape(void **state) {
     uint32_t head = build_slice(&b, shape, 0, 0, 2, 1);
     uint32_t target =
         build_concat(&b, 2, (const uint32_t[]){head, build_ints(&b, 1, (const int64_t[]){-1})}, 0);
-    assert_ok(TSLIM_OK);
     x = build_node(&b, TSL_OP_RESHAPE, NULL, 2, (const uint32_t[]){x, target});
     builder_infer(&b);
-    x = b.graph->values[x].shape.known ? x : x;
+    // The builder does not fold constants: what it cannot infer is told.
     tsl_shape_set(&b.graph->values[x].shape, 3, (const int64_t[]){1, 16, 16});
     x = build_transpose(&b, x, 3, (const int64_t[]){0, 2, 1});
     prove(&b, build_matmul(&b, "b", x, 5), 1);
