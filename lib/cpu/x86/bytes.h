@@ -3,6 +3,7 @@
 #ifndef TSL_CPU_X86_BYTES_H
 #define TSL_CPU_X86_BYTES_H
 
+#include <immintrin.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -56,6 +57,44 @@ TSL_INLINE void tsl_copy_few(void *to, const void *from, size_t bytes) {
         t += size;
         f += size;
     }
+}
+
+// The lowest `count` bytes of word, fewer than 8.
+TSL_INLINE void tsl_store_few_of_word(char *to, uint64_t word, size_t count) {
+    if (count & 4) {
+        memcpy(to, &word, 4);
+        to += 4;
+        word >>= 32;
+    }
+    if (count & 2) {
+        memcpy(to, &word, 2);
+        to += 2;
+        word >>= 16;
+    }
+    if (count & 1) *to = (char)word;
+}
+
+// The first `count` bytes, at most 16.
+TSL_INLINE void tsl_store_few_of_16(char *to, __m128i v, size_t count) {
+    if (count & 16) {
+        _mm_storeu_si128((__m128i *)(void *)to, v);
+        return;
+    }
+    if (count & 8) {
+        _mm_storel_epi64((__m128i *)(void *)to, v);
+        to += 8;
+        v = _mm_unpackhi_epi64(v, v);
+    }
+    tsl_store_few_of_word(to, (uint64_t)_mm_cvtsi128_si64(v), count & 7);
+}
+
+// The first `count` bytes, at most 16, and zeros.
+TSL_INLINE __m128i tsl_load_few_to_16(const char *from, size_t count) {
+    if (count & 16) return _mm_loadu_si128((const __m128i *)(const void *)from);
+    if (count == 8) return _mm_loadl_epi64((const __m128i *)(const void *)from);
+    char bytes[16] = {0};
+    tsl_copy_few(bytes, from, count);
+    return _mm_loadu_si128((const __m128i *)(const void *)bytes);
 }
 
 TSL_INLINE size_t tsl_smaller(size_t a, size_t b) {

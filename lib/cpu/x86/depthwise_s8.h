@@ -38,29 +38,47 @@ static inline size_t channel_at(size_t q, size_t lane) {
     return lane / 4 * 16 + 4 * q + lane % 4;
 }
 
+// Values of `count` channels, padded to 16, in the order of the sums.
+static inline void reorder(void *to, const void *from, size_t count) {
+    for (size_t j = 0; j < count; j += 4)
+        memcpy((char *)to + (j % 16 / 4 * TSL_LANES + j / 16 * 4) * 4, (const char *)from + j * 4, 16);
+}
+
 static void prepare(const tsl_depthwise_s8_args *d, size_t channel, depthwise_block *block) {
     size_t w_tap = (d->channels + TSL_PANEL - 1) / TSL_PANEL * TSL_PANEL;
+    size_t w_count = tsl_smaller(w_tap - channel, TSL_VECTOR_BYTES);
     block->count = tsl_smaller(d->channels - channel, TSL_VECTOR_BYTES);
     block->groups = (d->n_taps + 3) / 4;
-    int32_t sums[TSL_VECTOR_BYTES] = {0};
-    for (size_t t = 0; t < block->groups * 4; t++) {
-        block->tap[t] = d->tap[tsl_smaller(t, d->n_taps - 1)]; // past the end: any address, by zero weights
-        for (size_t j = 0; j < TSL_VECTOR_BYTES; j++) {
-            int8_t weight = t < d->n_taps && j < block->count ? d->w[t * w_tap + channel + j] : 0;
-            size_t q = j % 16 / 4, lane = j / 16 * 4 + j % 4;
-            block->w[t / 4][q][lane * 4 + t % 4] = weight;
-            sums[j] += weight;
+    memset(block->first, 0, sizeof(block->first));
+    memset(block->scale, 0, sizeof(block->scale));
+    memset(block->bias, 0, sizeof(block->bias));
+    if (d->acc_init) reorder(block->first, d->acc_init + channel, w_count);
+    reorder(block->scale, d->scale + channel, w_count);
+    reorder(block->bias, d->bias + channel, w_count);
+    tsl_vi sum[4] = {tsl_vi_zero(), tsl_vi_zero(), tsl_vi_zero(), tsl_vi_zero()};
+    const tsl_activation ones = tsl_activation_of(tsl_vi_set_bytes(1), TSL_ACTIVATION_NON_NEGATIVE);
+    for (size_t group = 0; group < block->groups; group++) {
+        tsl_vi tap[4], bytes[4];
+        for (size_t i = 0; i < 4; i++) {
+            size_t t = group * 4 + i;
+            block->tap[t] = d->tap[tsl_smaller(t, d->n_taps - 1)]; // past the end: any, its weights are zero
+            tap[i] = tsl_vi_zero();
+            if (t >= d->n_taps) continue;
+            const int8_t *w = d->w + t * w_tap + channel;
+            tap[i] = w_count == TSL_VECTOR_BYTES ? tsl_vi_load(w) : tsl_vi_load_few(w, w_count);
+        }
+        interleave(tap, bytes);
+        TSL_UNROLL
+        for (int q = 0; q < 4; q++) {
+            tsl_vi_store(block->w[group][q], bytes[q]);
+            sum[q] = tsl_dot(sum[q], ones, block->w[group][q], TSL_ACTIVATION_NON_NEGATIVE);
         }
     }
-    for (size_t q = 0; q < 4; q++) {
-        for (size_t lane = 0; lane < TSL_LANES; lane++) {
-            size_t j = channel_at(q, lane);
-            bool exists = j < block->count;
-            block->first[q][lane] = exists && d->acc_init ? d->acc_init[channel + j] : 0;
-            block->first[q][lane] += tsl_shift(d->a_kind) * sums[j];
-            block->scale[q][lane] = exists ? d->scale[channel + j] : 0.0f;
-            block->bias[q][lane] = exists ? d->bias[channel + j] : 0.0f;
-        }
+    if (tsl_shift(d->a_kind) == 0) return;
+    for (int q = 0; q < 4; q++) {
+        tsl_vi shifted = tsl_vi_times_128(sum[q]), first = tsl_vi_load(block->first[q]);
+        first = tsl_shift(d->a_kind) > 0 ? tsl_vi_add(first, shifted) : tsl_vi_subtract(first, shifted);
+        tsl_vi_store(block->first[q], first);
     }
 }
 

@@ -39,7 +39,8 @@ TSL_INLINE void tsl_requantize_panel(const tsl_row_output *row, size_t channel, 
     }
     if (row->c_s8) {
         tsl_panel_store_s8(bytes, q);
-        tsl_copy_few(row->c_s8 + channel, bytes, count);
+        tsl_store_few_of_16(
+            (char *)row->c_s8 + channel, _mm_loadu_si128((const __m128i *)(const void *)bytes), count);
     } else {
         for (size_t j = 0; j < count; j++) row->c_f32[channel + j] = real[j];
     }

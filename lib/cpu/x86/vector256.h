@@ -90,14 +90,24 @@ TSL_INLINE tsl_vi tsl_vi_broadcast(const void *four_bytes) {
 
 // The first `count` bytes, fewer than TSL_VECTOR_BYTES, and zeros.
 TSL_INLINE tsl_vi tsl_vi_load_few(const void *from, size_t count) {
-    char bytes[TSL_VECTOR_BYTES] = {0};
-    tsl_copy_few(bytes, from, count);
-    return tsl_vi_load(bytes);
+    const char *bytes = from;
+    if (count < 16) return _mm256_zextsi128_si256(tsl_load_few_to_16(bytes, count));
+    __m128i low = tsl_load_few_to_16(bytes, 16);
+    if (count == 16) return _mm256_zextsi128_si256(low);
+    return _mm256_inserti128_si256(
+        _mm256_castsi128_si256(low), tsl_load_few_to_16(bytes + 16, count - 16), 1);
 }
+// In pieces: some processors are slow at storing under a mask of bytes.
 TSL_INLINE void tsl_vi_store_few(void *to, tsl_vi v, size_t count) {
-    char bytes[TSL_VECTOR_BYTES];
-    tsl_vi_store(bytes, v);
-    tsl_copy_few(to, bytes, count);
+    char *bytes = to;
+    __m256i half = v;
+    __m128i quarter = _mm256_castsi256_si128(half);
+    if (count & 16) {
+        _mm_storeu_si128((__m128i *)(void *)bytes, quarter);
+        bytes += 16;
+        quarter = _mm256_extracti128_si256(half, 1);
+    }
+    tsl_store_few_of_16(bytes, quarter, count & 15);
 }
 
 // A panel's 16 channels as int8, from and to int32 within -128..127.

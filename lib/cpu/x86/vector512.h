@@ -93,9 +93,20 @@ TSL_INLINE tsl_vi tsl_vi_load_few(const void *from, size_t count) {
 }
 // In pieces: some processors are slow at storing under a mask of bytes.
 TSL_INLINE void tsl_vi_store_few(void *to, tsl_vi v, size_t count) {
-    char bytes[TSL_VECTOR_BYTES];
-    tsl_vi_store(bytes, v);
-    tsl_copy_few(to, bytes, count);
+    char *bytes = to;
+    __m256i half = _mm512_castsi512_si256(v);
+    if (count & 32) {
+        _mm256_storeu_si256((__m256i *)(void *)bytes, half);
+        bytes += 32;
+        half = _mm512_extracti64x4_epi64(v, 1);
+    }
+    __m128i quarter = _mm256_castsi256_si128(half);
+    if (count & 16) {
+        _mm_storeu_si128((__m128i *)(void *)bytes, quarter);
+        bytes += 16;
+        quarter = _mm256_extracti128_si256(half, 1);
+    }
+    tsl_store_few_of_16(bytes, quarter, count & 15);
 }
 
 // A panel's 16 channels as int8, from and to int32 within -128..127.
