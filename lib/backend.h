@@ -33,6 +33,7 @@ typedef struct tsl_step {
     const tsl_tensor *inputs;
     const tsl_tensor *outputs;
     uint32_t n_inputs, n_outputs;
+    tsl_tensor value; // attribute `value` where it is a tensor (ConstantOfShape); dtype NONE otherwise
     tsl_step_epilogue epilogue;
 } tsl_step;
 

@@ -2,9 +2,10 @@
 // The dispatch table: every function that exists once in portable C and again for some instruction sets.
 // kernels.inc names each once; the table, the tests and the benches are made from it.
 //
-// A convolution is a matrix product whose rows are gathered: output pixel r, kernel position t reads k channels at
-// a + a_row[r] + tap[t]. The input has a border of zeros, so there is no edge. Rows and taps are any set at all:
-// 1x1, strided, dilated and transposed convolution (a phase at a time), Gemm and MatMul are the same function.
+// A convolution is a matrix product whose rows are gathered: output pixel r, kernel position t reads k
+// channels at a + a_row[r] + tap[t]. The input has a border of zeros, so there is no edge. Rows and taps are
+// any set at all: 1x1, strided, dilated and transposed convolution (a phase at a time), Gemm and MatMul are
+// the same function.
 #ifndef TSL_CPU_KERNELS_H
 #define TSL_CPU_KERNELS_H
 
@@ -14,23 +15,26 @@
 
 #include <tinyslim/context.h>
 
+#include "ir/op.h"
+
 // Output channels of one panel of packed weights.
 #define TSL_PANEL 16
 // INT8 channels that are multiplied together: k is padded to a multiple of it, with zero weights.
 #define TSL_K_GROUP 4
 
-// ---- Float matrix product: c[r][j] = clamp(bias[j] + sum(t, i) a[r][t][i] * w[t][i][j] + z[r][j], lo, hi) ----
-// Accumulated in order of t, then i, by fused multiply-adds, starting from bias: portable C uses fmaf too.
+// ---- Float matrix product: c[r][j] = clamp(bias[j] + sum(t, i) a[r][t][i] * w[t][i][j] + z[r][j], lo, hi)
+// ---- Accumulated in order of t, then i, by fused multiply-adds, starting from bias: portable C uses fmaf
+// too.
 typedef struct tsl_gemm_f32_args {
     const float *a;
     const ptrdiff_t *a_row; // m byte offsets
-    const ptrdiff_t *tap;   // n_taps byte offsets
+    const ptrdiff_t *tap; // n_taps byte offsets
     size_t m, n, n_taps, k;
     const float *w; // [panel][tap][k][16]; channels past n are zero
     size_t panel_stride; // in elements: n_taps * k * 16, or more
     float *c;
     const ptrdiff_t *c_row; // m byte offsets; the n channels of a row lie side by side
-    const float *z;         // residual, or NULL
+    const float *z; // residual, or NULL
     const ptrdiff_t *z_row;
     const float *bias; // padded to a multiple of 16; never NULL
     float lo, hi;
@@ -39,12 +43,12 @@ typedef struct tsl_gemm_f32_args {
 // ---- INT8 matrix product: acc = acc_init[j] + sum a*w in int32, exact for any operands ----
 // y = fmaf((float)acc, scale[j], bias[j]), or with a residual fmaf((float)z, z_scale, that);
 // to int8: clamp(round to nearest even(y), lo, hi); to float: clamp(y, lo, hi).
-// Any y, however large, is clamped right (clamp as floats, then convert). In every function here a float result that
-// is not a number stays so; as int8 it becomes lo.
+// Any y, however large, is clamped right (clamp as floats, then convert). In every function here a float
+// result that is not a number stays so; as int8 it becomes lo.
 typedef enum tsl_activation_kind {
-    TSL_ACTIVATION_S8 = 0,           // -128..127
+    TSL_ACTIVATION_S8 = 0, // -128..127
     TSL_ACTIVATION_NON_NEGATIVE = 1, // int8, proven 0..127: half-range tricks are exact
-    TSL_ACTIVATION_U8 = 2            // 0..255
+    TSL_ACTIVATION_U8 = 2 // 0..255
 } tsl_activation_kind;
 
 typedef struct tsl_gemm_s8_args {
@@ -53,10 +57,12 @@ typedef struct tsl_gemm_s8_args {
     const ptrdiff_t *a_row;
     const ptrdiff_t *tap;
     size_t m, n, n_taps;
-    size_t k4; // groups of 4 channels for a tap; up to 3 bytes past the last channel are read, their weights are 0
+    size_t k4; // groups of 4 channels for a tap; up to 3 bytes past the last channel are read, their weights
+               // are 0
     const int8_t *w; // [panel][tap][k4][16][4], in -127..127
     size_t panel_stride; // in bytes
-    const int32_t *w_sum;    // of each channel's weights over all taps (padded to 16): for kernels that shift a by 128
+    const int32_t
+        *w_sum; // of each channel's weights over all taps (padded to 16): for kernels that shift a by 128
     const int32_t *acc_init; // padded to 16, or NULL for zeros
     const float *scale, *bias; // padded to 16
     const int8_t *z; // residual, or NULL
@@ -70,8 +76,8 @@ typedef struct tsl_gemm_s8_args {
 
 // ---- Depthwise convolution: one row of output pixels, each channel by itself ----
 typedef struct tsl_depthwise_f32_args {
-    const float *a;      // kernel position (0,0) of the first output pixel
-    ptrdiff_t a_pixel;   // bytes from one output pixel's input to the next's
+    const float *a; // kernel position (0,0) of the first output pixel
+    ptrdiff_t a_pixel; // bytes from one output pixel's input to the next's
     const ptrdiff_t *tap;
     size_t n_taps, pixels, channels;
     const float *w; // [tap][channels padded to 16]
@@ -101,6 +107,103 @@ typedef struct tsl_depthwise_s8_args {
     ptrdiff_t c_pixel;
 } tsl_depthwise_s8_args;
 
+// ---- The rest of the operators: contiguous runs of elements, or channels of one pixel. The same bits at
+// every level. Results are clamped to lo..hi; NaN stays NaN where the result is float and becomes 0 where it
+// is int8. ----
+
+// y[i] = clamp(f(x[i])). The f of Clip is the identity. x may be y.
+typedef struct tsl_unary_f32_args {
+    tsl_op op;
+    const float *x;
+    float *y;
+    size_t n;
+    float alpha,
+        beta; // HardSigmoid, LeakyRelu, Elu, Selu (beta: gamma), Celu, ThresholdedRelu; Gelu: 1 for tanh
+    float lo, hi;
+} tsl_unary_f32_args;
+
+// y[i] = clamp(a[i] op b[i]): Add, Sub, Mul, Div, Max, Min, PRelu. y may be a or b.
+typedef struct tsl_binary_f32_args {
+    tsl_op op;
+    const float *a, *b;
+    float *y;
+    size_t n;
+    bool a_scalar, b_scalar; // one value for all
+    float lo, hi;
+} tsl_binary_f32_args;
+
+// y[i] = clamp(fmaf(x[i], scale[i], shift[i]))
+typedef struct tsl_scale_shift_f32_args {
+    const float *x, *scale, *shift;
+    float *y;
+    size_t n;
+    bool scalar; // one scale and one shift for all
+    float lo, hi;
+} tsl_scale_shift_f32_args;
+
+// y[i] = rne(clamp(x[i] * inverse_scale, lo, hi))
+typedef struct tsl_quantize_s8_args {
+    const float *x;
+    int8_t *y;
+    size_t n;
+    float inverse_scale, lo, hi;
+} tsl_quantize_s8_args;
+
+typedef struct tsl_dequantize_s8_args {
+    const int8_t *x;
+    float *y;
+    size_t n;
+    float scale;
+} tsl_dequantize_s8_args;
+
+// y[i] = table[(uint8_t)x[i]]
+typedef struct tsl_table_s8_args {
+    const int8_t *x;
+    int8_t *y;
+    size_t n;
+    const int8_t *table; // 256
+} tsl_table_s8_args;
+
+// Add: rne(clamp(fmaf(a, a_scale, b * b_scale))); Sub: b_scale is negative; Mul: rne(clamp((float)(a * b) *
+// a_scale))
+typedef struct tsl_binary_s8_args {
+    tsl_op op;
+    const int8_t *a, *b;
+    int8_t *y;
+    size_t n;
+    bool a_scalar, b_scalar;
+    float a_scale, b_scale, lo, hi;
+} tsl_binary_s8_args;
+
+// y[c] = scale * sum over taps t of weights[t] * x[c] at `x` + taps[t]; without weights each is 1. Float sums
+// go in groups of 64 taps. x is float or int8, as in the function's name; int8 sums without weights are
+// exact.
+typedef struct tsl_window_sum_args {
+    const void *x;
+    const ptrdiff_t *taps; // byte offsets
+    const float *weights;
+    size_t n_taps, channels;
+    float scale, lo, hi;
+    float *y; // one of the two is NULL
+    int8_t *y_s8; // only for int8: rounded to nearest even
+} tsl_window_sum_args;
+
+// y[c] = the largest x[c]; NaN if any is.
+typedef struct tsl_window_max_args {
+    const void *x;
+    const ptrdiff_t *taps;
+    size_t n_taps, channels; // n_taps > 0
+    void *y;
+} tsl_window_max_args;
+
+// One row. y may be x.
+typedef struct tsl_softmax_f32_args {
+    const float *x;
+    float *y;
+    size_t n; // > 0
+    bool logarithm;
+} tsl_softmax_f32_args;
+
 // The table itself: one pointer for each line of kernels.inc, TSL_KERNEL(name, result, parameters).
 typedef struct tsl_cpu_functions {
 #define TSL_KERNEL(name, result, parameters) result(*name) parameters;
@@ -108,9 +211,13 @@ typedef struct tsl_cpu_functions {
 #undef TSL_KERNEL
 } tsl_cpu_functions;
 
-// The table at a level that the machine has; static. Filled once, from portable C upwards: each level overlays what
-// it does better.
+// The table at a level that the machine has; static. Filled once, from portable C upwards: each level
+// overlays what it does better.
 const tsl_cpu_functions *tsl_cpu_functions_get(tslim_isa isa);
+
+// The functions of lib/cpu/vector_kernels.inc, compiled for a level.
+void tsl_cpu_overlay_avx2_vector(tsl_cpu_functions *functions);
+void tsl_cpu_overlay_avx512_vector(tsl_cpu_functions *functions);
 
 // Each level's own overlay, defined in its folder (portable/, avx2/, avxvnni/, avx512/, avx512vnni/).
 void tsl_cpu_overlay_portable(tsl_cpu_functions *functions);

@@ -56,6 +56,8 @@ void tsl_describe_step(const tslim_graph *graph, const tsl_node *node, const tsl
     const tsl_tensor *outputs, tsl_step *step) {
     *step = (tsl_step){.op = node->op, .opset = graph->opset, .name = node->name, .attrs = &node->attrs,
         .inputs = inputs, .outputs = outputs, .n_inputs = node->n_inputs, .n_outputs = node->n_outputs};
+    const tsl_attr *value = tsl_attrs_find(&node->attrs, TSL_ATTR_value);
+    if (value && value->type == TSL_ATTR_TYPE_TENSOR) tsl_describe_value(&graph->values[value->i], &step->value);
     step->epilogue.residual = node->epilogue.residual;
     step->epilogue.clamp = node->epilogue.clamp;
     step->epilogue.lo = node->epilogue.lo;

@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: Apache-2.0
+// Strided copies: the whole of Transpose, Slice, Concat, Reorder and their like.
+#include <string.h>
+
+#include "cpu/operator.h"
+
+// ---- Runs of elements ----
+
+#define COPY_LOOP(bytes)                                                                                     \
+    for (size_t i = 0; i < count; i++)                                                                       \
+    memcpy(data[0] + (ptrdiff_t)i * strides[0], data[1] + (ptrdiff_t)i * strides[1], bytes)
+
+static void copy_run(const void *user, uint8_t *const *data, const ptrdiff_t *strides, size_t count) {
+    const size_t size = *(const size_t *)user;
+    if (strides[0] == (ptrdiff_t)size && strides[1] == (ptrdiff_t)size) {
+        if (data[0] != data[1]) memcpy(data[0], data[1], count * size);
+        return;
+    }
+    switch (size) {
+    case 1:
+        COPY_LOOP(1);
+        break;
+    case 2:
+        COPY_LOOP(2);
+        break;
+    case 4:
+        COPY_LOOP(4);
+        break;
+    default:
+        COPY_LOOP(8);
+        break;
+    }
+}
+
+static void table_run(const void *user, uint8_t *const *data, const ptrdiff_t *strides, size_t count) {
+    const uint8_t *table = user;
+    for (size_t i = 0; i < count; i++)
+        data[0][(ptrdiff_t)i * strides[0]] = table[data[1][(ptrdiff_t)i * strides[1]]];
+}
+
+// ---- Transposition: the source is contiguous along another dim than the destination ----
+
+// Both sides of a square of this many elements stay in the first cache.
+#define TILE 16
+
+typedef struct transposition {
+    const tsl_iteration *it; // the last dim is contiguous in the destination, `fast` in the source
+    uint32_t fast;
+    size_t size;
+    int64_t tiles; // along `fast`
+} transposition;
+
+#define TILE_LOOP(bytes)                                                                                     \
+    for (int64_t c = 0; c < columns; c += TILE) {                                                            \
+        int64_t end = c + TILE < columns ? c + TILE : columns;                                               \
+        for (int64_t r = 0; r < rows; r++) {                                                                 \
+            uint8_t *y = to + r * to_row + c * (bytes);                                                      \
+            const uint8_t *x = from + r * (bytes) + c * from_column;                                         \
+            for (int64_t i = c; i < end; i++, y += (bytes), x += from_column) memcpy(y, x, (bytes));         \
+        }                                                                                                    \
+    }                                                                                                        \
+    return
+
+static void copy_tile(uint8_t *to, ptrdiff_t to_row, const uint8_t *from, ptrdiff_t from_column, int64_t rows,
+    int64_t columns, size_t size) {
+    switch (size) {
+    case 1:
+        TILE_LOOP(1);
+    case 2:
+        TILE_LOOP(2);
+    case 4:
+        TILE_LOOP(4);
+    default:
+        TILE_LOOP(8);
+    }
+}
+
+static void run_tiles(void *task_data, size_t begin, size_t end, uint32_t worker) {
+    (void)worker;
+    const transposition *t = task_data;
+    const tsl_iteration *it = t->it;
+    const uint32_t last = it->rank - 1;
+    for (size_t item = begin; item < end; item++) {
+        int64_t first = (int64_t)item % t->tiles * TILE, rest = (int64_t)item / t->tiles;
+        ptrdiff_t to = (ptrdiff_t)first * it->strides[0][t->fast];
+        ptrdiff_t from = (ptrdiff_t)first * it->strides[1][t->fast];
+        for (uint32_t d = last; d-- > 0;) {
+            if (d == t->fast) continue;
+            to += (ptrdiff_t)(rest % it->dims[d]) * it->strides[0][d];
+            from += (ptrdiff_t)(rest % it->dims[d]) * it->strides[1][d];
+            rest /= it->dims[d];
+        }
+        int64_t rows = it->dims[t->fast] - first < TILE ? it->dims[t->fast] - first : TILE;
+        copy_tile(it->data[0] + to, it->strides[0][t->fast], it->data[1] + from, it->strides[1][last], rows,
+            it->dims[last], t->size);
+    }
+}
+
+// True when it was such a copy.
+static bool transpose(tslim_context *ctx, const tsl_iteration *it, size_t size) {
+    const uint32_t last = it->rank - 1;
+    const ptrdiff_t unit = (ptrdiff_t)size;
+    if (it->strides[0][last] != unit || it->strides[1][last] == unit || it->strides[1][last] == 0)
+        return false;
+    transposition t = {.it = it, .size = size, .fast = last};
+    int64_t outer = 1;
+    for (uint32_t d = 0; d < last; d++) {
+        if (it->strides[1][d] == unit && it->dims[d] > 1) t.fast = d;
+        outer *= it->dims[d];
+    }
+    if (t.fast == last || outer == 0) return false;
+    t.tiles = (it->dims[t.fast] + TILE - 1) / TILE;
+    size_t items = (size_t)(outer / it->dims[t.fast] * t.tiles);
+    size_t per_item = (size_t)it->dims[last] * TILE;
+    tsl_parallel_for(ctx, items, (16384 + per_item - 1) / per_item, run_tiles, &t);
+    return true;
+}
+
+void tsl_copy(tslim_context *ctx, const tsl_tensor *from, const tsl_tensor *to) {
+    tsl_move(ctx, NULL, from, to);
+}
+
+void tsl_move(tslim_context *ctx, const uint8_t *table, const tsl_tensor *from, const tsl_tensor *to) {
+    tsl_iteration it;
+    const tsl_tensor *operands[] = {to, from};
+    const size_t size = tslim_dtype_size(to->dtype);
+    tsl_iteration_init(&it, operands, 2);
+    if (table)
+        tsl_iterate(ctx, &it, table_run, table);
+    else if (it.dims[it.rank - 1] > 0 && !transpose(ctx, &it, size))
+        tsl_iterate(ctx, &it, copy_run, &size);
+}
+
+// ---- Mapped copies ----
+
+typedef struct mapped_task {
+    const tsl_tensor *from, *to;
+    const int64_t *const *map;
+    const uint8_t *table;
+    uint32_t order[TSLIM_MAX_RANK]; // axes, by the strides of the result, the largest first
+    size_t size, run; // bytes of an element; elements of the last axis that are copied at once
+} mapped_task;
+
+static void copy_bytes(uint8_t *to, const uint8_t *from, size_t bytes, const uint8_t *table) {
+    if (table)
+        for (size_t i = 0; i < bytes; i++) to[i] = table[from[i]];
+    else
+        memcpy(to, from, bytes);
+}
+
+// Item i is the i-th row along the last axis of the order.
+static void run_mapped(void *task_data, size_t begin, size_t end, uint32_t worker) {
+    (void)worker;
+    const mapped_task *t = task_data;
+    const tsl_tensor *x = t->from, *y = t->to;
+    const ptrdiff_t size = (ptrdiff_t)t->size;
+    const uint32_t last = t->order[x->rank - 1];
+    const int64_t *map = t->map[last];
+    for (size_t item = begin; item < end; item++) {
+        int64_t rest = (int64_t)item;
+        ptrdiff_t from = 0, to = 0;
+        for (uint32_t d = x->rank - 1; d-- > 0;) {
+            uint32_t axis = t->order[d];
+            int64_t index = rest % y->dims[axis];
+            rest /= y->dims[axis];
+            to += (ptrdiff_t)(index * y->strides[axis]);
+            from += (ptrdiff_t)((t->map[axis] ? t->map[axis][index] : index) * x->strides[axis]);
+        }
+        for (int64_t i = 0; i < y->dims[last]; i += (int64_t)t->run) {
+            int64_t source = map ? map[i] : i;
+            copy_bytes((uint8_t *)y->data + (to + (ptrdiff_t)(i * y->strides[last])) * size,
+                (const uint8_t *)x->data + (from + (ptrdiff_t)(source * x->strides[last])) * size,
+                t->run * t->size, t->table);
+        }
+    }
+}
+
+void tsl_move_mapped(tslim_context *ctx, const uint8_t *table, const tsl_tensor *from, const tsl_tensor *to,
+    const int64_t *const *map) {
+    if (to->rank == 0 || tsl_tensor_elements(to) == 0) {
+        if (to->rank == 0) tsl_move(ctx, table, from, to);
+        return;
+    }
+    mapped_task t = {.from = from, .to = to, .map = map, .table = table, .size = tslim_dtype_size(to->dtype)};
+    for (uint32_t i = 0; i < to->rank; i++) {
+        uint32_t at = i;
+        for (; at > 0 && to->strides[t.order[at - 1]] < to->strides[i]; at--) t.order[at] = t.order[at - 1];
+        t.order[at] = i;
+    }
+    // Where the last axis is contiguous on both sides and not mapped, it is one copy.
+    uint32_t last = t.order[to->rank - 1];
+    bool contiguous = !map[last] && to->strides[last] == 1 && from->strides[last] == 1;
+    t.run = contiguous ? (size_t)to->dims[last] : 1;
+    size_t items = (size_t)(tsl_tensor_elements(to) / to->dims[last]);
+    tsl_parallel_for(ctx, items, 16384 / (size_t)to->dims[last] + 1, run_mapped, &t);
+}
