@@ -224,7 +224,7 @@ static tslim_status prepare_residual(const tsl_prepare *p, double y_scale, tsl_c
     if (z->dtype == TSLIM_DTYPE_FLOAT) return c->is_int8 && !c->to_float ? tsl_cpu_unsupported(p) : TSLIM_OK;
     if (z->dtype != TSLIM_DTYPE_INT8 || !c->is_int8 || z->quant.zero_point != 0)
         return tsl_cpu_unsupported(p);
-    double z_scale;
+    double z_scale = 0;
     TSL_TRY(read_scale(p, z, "residual", &z_scale));
     c->z_scale = (float)(z_scale / y_scale);
     return TSLIM_OK;
@@ -259,7 +259,7 @@ tslim_status tsl_coefficients_prepare(const tsl_prepare *p, tsl_kernel *kernel, 
     c->to_float = y->dtype == TSLIM_DTYPE_FLOAT;
     double y_scale = 1;
     if (c->is_int8) {
-        double a_scale;
+        double a_scale = 0;
         if ((a->dtype != TSLIM_DTYPE_INT8 && a->dtype != TSLIM_DTYPE_UINT8) ||
             (!c->to_float && (y->dtype != TSLIM_DTYPE_INT8 || y->quant.zero_point != 0)))
             return tsl_cpu_unsupported(p);

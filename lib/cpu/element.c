@@ -152,7 +152,7 @@ void tsl_load_ints(tslim_dtype dtype, const uint8_t *data, ptrdiff_t stride, siz
         break;
     }
     for (size_t i = 0; i < count; i++) {
-        double value;
+        double value = 0;
         tsl_load_doubles(dtype, data + (ptrdiff_t)i * stride, 0, 1, &value);
         values[i] = saturate_i64(value, INT64_MIN, INT64_MAX);
     }

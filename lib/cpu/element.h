@@ -27,12 +27,12 @@ void tsl_store_doubles(
 void tsl_store_ints(tslim_dtype dtype, uint8_t *data, ptrdiff_t stride, size_t count, const int64_t *values);
 
 static inline double tsl_load_double(tslim_dtype dtype, const void *data) {
-    double value;
+    double value = 0;
     tsl_load_doubles(dtype, data, 0, 1, &value);
     return value;
 }
 static inline int64_t tsl_load_int(tslim_dtype dtype, const void *data) {
-    int64_t value;
+    int64_t value = 0;
     tsl_load_ints(dtype, data, 0, 1, &value);
     return value;
 }

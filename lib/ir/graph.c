@@ -117,7 +117,7 @@ static bool copy_contents(const tslim_graph *from, tslim_graph *to) {
 tslim_status tslim_graph_clone(const tslim_graph *graph, tslim_graph **clone) {
     TSL_REQUIRE(graph && clone, TSLIM_ERROR_INVALID_ARGUMENT, "graph or clone is NULL");
     *clone = NULL;
-    tslim_graph *copy;
+    tslim_graph *copy = NULL;
     TSL_TRY(tsl_graph_create(graph->ctx, &copy));
     if (!copy_contents(graph, copy)) {
         tslim_graph_destroy(copy);

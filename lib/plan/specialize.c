@@ -35,7 +35,7 @@ static void bind_symbol(tslim_graph *graph, const char *symbol, int64_t size) {
 
 static tslim_status bind_input(tslim_graph *graph, const tslim_input_shape *shape) {
     char wanted[256], given[256];
-    tsl_value *value;
+    tsl_value *value = NULL;
     TSL_TRY(find_input(graph, shape, &value));
     TSL_REQUIRE(shape->rank <= graph->ctx->limits.rank, TSLIM_ERROR_LIMIT, "input '%s': rank %u, the limit is %u",
         value->name, shape->rank, graph->ctx->limits.rank);

@@ -158,7 +158,7 @@ static tslim_status check_part(
 static tslim_status add_part(tslim_calibration *merged, const tslim_calibration *part) {
     merged->samples += part->samples;
     for (uint32_t i = 0; i < part->n_values; i++) {
-        tsl_observer *observer;
+        tsl_observer *observer = NULL;
         TSL_TRY(tsl_calibration_need_value(merged, part->values[i].name, &observer));
         tsl_observer_merge(observer, part->values[i].observer);
     }
@@ -170,7 +170,7 @@ tslim_status tslim_calibration_merge(
     TSL_REQUIRE(parts && n_parts > 0 && parts[0] && result, TSLIM_ERROR_INVALID_ARGUMENT,
         "parts or merged is NULL, or there is no part");
     *result = NULL;
-    tslim_calibration *merged;
+    tslim_calibration *merged = NULL;
     TSL_TRY(tsl_calibration_create(parts[0]->ctx, &merged));
     merged->method = parts[0]->method;
     merged->percentile = parts[0]->percentile;
