@@ -88,6 +88,7 @@ typedef struct tslim_graph_issue {
     const char *op_type;
     const char *reason;
     const char *hint; /**< what a user can do about it; may be "" */
+    uint32_t opset;   /**< of ONNX's own domain, that the model asks for */
 } tslim_graph_issue;
 
 /** Called once for each issue; the strings are valid during the call. */

@@ -20,7 +20,7 @@ static void check_node(tsl_issues *issues, const tslim_graph *graph, const tsl_n
 
 tslim_status tsl_check_operators(const tslim_graph *graph, tslim_issue_callback callback, void *user) {
     tsl_issues issues;
-    tsl_issues_init(&issues, graph->ctx, callback, user);
+    tsl_issues_init(&issues, graph, callback, user);
     for (uint32_t n = 0; n < graph->n_nodes; n++) check_node(&issues, graph, &graph->nodes[n]);
     return tsl_issues_finish(&issues);
 }

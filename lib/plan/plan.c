@@ -31,7 +31,7 @@ static tslim_status find_patches(tsl_plan *plan) {
 
 static tslim_status lower(tsl_plan *plan, const tsl_model *model, tslim_issue_callback callback, void *user) {
     tsl_issues issues;
-    tsl_issues_init(&issues, plan->ctx, callback, user);
+    tsl_issues_init(&issues, plan->graph, callback, user);
     tslim_status status = tsl_plan_lower(plan, model, &issues);
     if (status == TSLIM_OK) return tsl_issues_finish(&issues);
     tsl_text_clear(&issues.summary);
