@@ -240,6 +240,21 @@ static int64_t integer_value(tsl_op op, bool truncated_mod, int64_t a, int64_t b
     }
 }
 
+static int64_t unsigned_value(tsl_op op, bool truncated_mod, uint64_t a, uint64_t b) {
+    switch (op) {
+    case TSL_OP_DIV: return (int64_t)(a / b);
+    case TSL_OP_MOD: return (int64_t)(a % b);
+    case TSL_OP_MAX: return (int64_t)(a > b ? a : b);
+    case TSL_OP_MIN: return (int64_t)(a < b ? a : b);
+    case TSL_OP_GREATER: return a > b;
+    case TSL_OP_LESS: return a < b;
+    case TSL_OP_GREATER_OR_EQUAL: return a >= b;
+    case TSL_OP_LESS_OR_EQUAL: return a <= b;
+    case TSL_OP_PRELU: return (int64_t)a;
+    default: return integer_value(op, truncated_mod, (int64_t)a, (int64_t)b);
+    }
+}
+
 static void run_integers(const void *user, uint8_t *const *data, const ptrdiff_t *strides, size_t count) {
     const tsl_binary *b = user;
     int64_t x[TSL_BLOCK], y[TSL_BLOCK];
@@ -248,7 +263,11 @@ static void run_integers(const void *user, uint8_t *const *data, const ptrdiff_t
         ptrdiff_t at = (ptrdiff_t)first;
         tsl_load_ints(b->a->dtype, data[1] + at * strides[1], strides[1], n, x);
         tsl_load_ints(b->b->dtype, data[2] + at * strides[2], strides[2], n, y);
-        for (size_t i = 0; i < n; i++) x[i] = integer_value(b->op, b->truncated_mod, x[i], y[i]);
+        if (b->a->dtype == TSLIM_DTYPE_UINT64)
+            for (size_t i = 0; i < n; i++)
+                x[i] = unsigned_value(b->op, b->truncated_mod, (uint64_t)x[i], (uint64_t)y[i]);
+        else
+            for (size_t i = 0; i < n; i++) x[i] = integer_value(b->op, b->truncated_mod, x[i], y[i]);
         tsl_store_ints(b->y->dtype, data[0] + at * strides[0], strides[0], n, x);
     }
 }
@@ -289,11 +308,6 @@ static bool is_float_or_quantized(const tsl_tensor *t) {
     return t->dtype == TSLIM_DTYPE_FLOAT || (tsl_is_quantized(t) && t->quant.n_scales == 1);
 }
 
-static bool is_order_of_unsigned_64(const tsl_binary *b, const tsl_tensor *a) {
-    return a->dtype == TSLIM_DTYPE_UINT64 && b->op != TSL_OP_ADD && b->op != TSL_OP_SUB &&
-           b->op != TSL_OP_MUL && b->op != TSL_OP_EQUAL;
-}
-
 // The loop for symmetric INT8, with the multipliers computed in double and rounded once.
 static void choose_s8(
     const tsl_step *step, const tsl_tensor *a, const tsl_tensor *b, const tsl_tensor *y, tsl_binary *binary) {
@@ -332,7 +346,7 @@ bool tsl_binary_choose(const tsl_prepare *p, tsl_op op, const tsl_tensor *a, con
     if (op == TSL_OP_POW)
         numbers = (tsl_element_is_integer(a->dtype) || tsl_element_is_real(a->dtype)) &&
                   (tsl_element_is_integer(b->dtype) || tsl_element_is_real(b->dtype));
-    if (!numbers || is_order_of_unsigned_64(binary, a)) return false;
+    if (!numbers) return false;
     binary->loop = integers ? run_integers : run_reals;
     return true;
 }

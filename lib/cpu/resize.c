@@ -120,6 +120,7 @@ static float source_of(const resize_rule *rule, uint32_t axis, int64_t i, int64_
     if (strcmp(mode, "asymmetric") == 0) return x / scale;
     if (strcmp(mode, "align_corners") == 0) return out == 1 ? 0.0f : x * (float)(in - 1) / (float)(out - 1);
     if (strcmp(mode, "pytorch_half_pixel") == 0) return out > 1 ? (x + 0.5f) / scale - 0.5f : 0.0f;
+    if (strcmp(mode, "tf_half_pixel_for_nn") == 0) return (x + 0.5f) / scale;
     float half_pixel = (x + 0.5f) / scale - 0.5f;
     if (strcmp(mode, "half_pixel_symmetric") != 0) return half_pixel;
     float adjustment = (float)out / (scale * (float)in);
@@ -261,6 +262,16 @@ static tslim_status read_scales(tsl_prepare *p, resize_rule *rule) {
     return TSLIM_OK;
 }
 
+static const char *const coordinate_modes[] = {"half_pixel", "pytorch_half_pixel", "half_pixel_symmetric",
+    "align_corners", "asymmetric", "tf_half_pixel_for_nn", NULL};
+static const char *const nearest_modes[] = {
+    "simple", "round_prefer_floor", "round_prefer_ceil", "floor", "ceil", NULL};
+
+static bool is_one_of(const char *word, const char *const *words) {
+    while (*words && strcmp(word, *words) != 0) words++;
+    return *words != NULL;
+}
+
 tslim_status tsl_cpu_prepare_resize(tsl_prepare *p, tsl_kernel *kernel) {
     const tsl_step *step = p->step;
     const tsl_attrs *attrs = step->attrs;
@@ -276,8 +287,10 @@ tslim_status tsl_cpu_prepare_resize(tsl_prepare *p, tsl_kernel *kernel) {
     }
     rule.cubic_a = tsl_attrs_float(attrs, TSL_ATTR_cubic_coeff_a, -0.75f);
     rule.exclude_outside = tsl_attrs_int(attrs, TSL_ATTR_exclude_outside, 0) != 0;
-    TSL_REQUIRE(strcmp(rule.coordinates, "tf_crop_and_resize") != 0, TSLIM_ERROR_UNSUPPORTED,
-        "node '%s': coordinates of tf_crop_and_resize", step->name);
+    TSL_REQUIRE(is_one_of(rule.coordinates, coordinate_modes), TSLIM_ERROR_UNSUPPORTED,
+        "node '%s': coordinates of '%.40s'", step->name, rule.coordinates);
+    TSL_REQUIRE(is_one_of(rule.nearest, nearest_modes), TSLIM_ERROR_UNSUPPORTED, "node '%s': nearest_mode '%.40s'",
+        step->name, rule.nearest);
     TSL_REQUIRE(tsl_attrs_int(attrs, TSL_ATTR_antialias, 0) == 0, TSLIM_ERROR_UNSUPPORTED,
         "node '%s': resampling with antialias", step->name);
     TSL_TRY(read_scales(p, &rule));

@@ -1,0 +1,490 @@
+// SPDX-License-Identifier: Apache-2.0
+// The functions of vector_kernels.inc. At every level that this machine has they give the bits of portable C,
+// on bit patterns of all kinds and on all small tails, with operands that end where reading faults. Portable
+// C is held against double precision over the whole range of floats, and against the formulas of
+// docs/numerics.md for INT8.
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/rng.h"
+#include "cpu/function.h"
+#include "cpu/kernels.h"
+#include "kernels/guarded.h"
+
+enum { CAPACITY = 4096 };
+
+static const tslim_isa isas[] = {
+    TSLIM_ISA_PORTABLE, TSLIM_ISA_AVX2, TSLIM_ISA_AVXVNNI, TSLIM_ISA_AVX512, TSLIM_ISA_AVX512VNNI};
+static guarded memory[5];
+static tsl_rng rng;
+
+static int set_up(void **unused) {
+    (void)unused;
+    for (size_t i = 0; i < 5; i++) memory[i] = guarded_create(CAPACITY * sizeof(float));
+    tsl_rng_seed(&rng, 7);
+    return 0;
+}
+static int tear_down(void **unused) {
+    (void)unused;
+    for (size_t i = 0; i < 5; i++) guarded_free(&memory[i]);
+    return 0;
+}
+
+static size_t below(size_t n) {
+    return (size_t)tsl_rng_below(&rng, n);
+}
+static float from_bits(uint32_t bits) {
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+static uint32_t to_bits(float value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+// Any bit pattern, or an ordinary number.
+static float any_float(void) {
+    return below(3) == 0 ? from_bits((uint32_t)tsl_rng_next(&rng)) : (float)tsl_rng_normal(&rng) * 4.0f;
+}
+static float *floats(size_t slot, size_t n) {
+    float *p = guarded_resize(&memory[slot], n * sizeof(float));
+    for (size_t i = 0; i < n; i++) p[i] = any_float();
+    return p;
+}
+static int8_t *bytes(size_t slot, size_t n) {
+    int8_t *p = guarded_resize(&memory[slot], n);
+    for (size_t i = 0; i < n; i++) p[i] = (int8_t)tsl_rng_next(&rng);
+    return p;
+}
+
+static void assert_same_floats(const float *a, const float *b, size_t n, const char *what, tslim_isa isa) {
+    for (size_t i = 0; i < n; i++) {
+        if (to_bits(a[i]) == to_bits(b[i]) || (isnan(a[i]) && isnan(b[i]))) continue;
+        fail_msg("%s at %s: element %zu of %zu is %a, not %a", what, tslim_isa_name(isa), i, n, (double)a[i],
+            (double)b[i]);
+    }
+}
+
+// Runs `body` for each level above portable, with `f` its functions.
+#define FOR_LEVELS(body)                                                                                     \
+    for (size_t level = 1; level < sizeof(isas) / sizeof(isas[0]); level++) {                                \
+        if (!tslim_isa_available(isas[level])) continue;                                                     \
+        const tsl_cpu_functions *f = tsl_cpu_functions_get(isas[level]);                                     \
+        body                                                                                                 \
+    }
+
+static const tsl_cpu_functions *portable(void) {
+    return tsl_cpu_functions_get(TSLIM_ISA_PORTABLE);
+}
+
+// ---- Functions of one value ----
+
+typedef struct function_case {
+    tsl_op op;
+    double alpha, beta;
+    double relative; // the error that is allowed, to the larger of |y| and `scale`
+    double scale; // of functions that pass through 0 with cancellation
+    const char *name;
+} function_case;
+
+static const function_case functions[] = {
+    {TSL_OP_RELU, 0, 0, 0, 0, "relu"},
+    {TSL_OP_CLIP, 0, 0, 0, 0, "clip"},
+    {TSL_OP_LEAKY_RELU, 0.0099999997764825821, 0, 1e-7, 0, "leaky relu"},
+    {TSL_OP_SIGMOID, 0, 0, 3e-7, 0, "sigmoid"},
+    {TSL_OP_HARD_SIGMOID, 0.20000000298023224, 0.5, 1e-7, 1e-1, "hard sigmoid"},
+    {TSL_OP_HARD_SWISH, 0, 0, 3e-7, 1, "hard swish"},
+    {TSL_OP_SILU, 0, 0, 4e-7, 0, "silu"},
+    {TSL_OP_TANH, 0, 0, 3e-7, 0, "tanh"},
+    {TSL_OP_ELU, 1, 0, 3e-7, 0, "elu"},
+    {TSL_OP_SELU, 1.6732631921768188, 1.0507010221481323, 4e-7, 0, "selu"},
+    {TSL_OP_CELU, 1.5, 0, 4e-7, 0, "celu"},
+    {TSL_OP_GELU, 0, 0, 1e-6, 1e-2, "gelu"},
+    {TSL_OP_GELU, 1, 0, 2e-6, 1e-2, "gelu by tanh"},
+    {TSL_OP_MISH, 0, 0, 1e-6, 0, "mish"},
+    {TSL_OP_SOFTSIGN, 0, 0, 2e-7, 0, "softsign"},
+    {TSL_OP_THRESHOLDED_RELU, 1, 0, 0, 0, "thresholded relu"},
+    {TSL_OP_SQRT, 0, 0, 1e-7, 0, "sqrt"},
+    {TSL_OP_NEG, 0, 0, 0, 0, "neg"},
+    {TSL_OP_ABS, 0, 0, 0, 0, "abs"},
+    {TSL_OP_EXP, 0, 0, 1.2e-7, 0, "exp"},
+    {TSL_OP_ERF, 0, 0, 5e-7, 0, "erf"},
+    {TSL_OP_FLOOR, 0, 0, 0, 0, "floor"},
+    {TSL_OP_CEIL, 0, 0, 0, 0, "ceil"},
+    {TSL_OP_ROUND, 0, 0, 0, 0, "round"},
+    {TSL_OP_SIGN, 0, 0, 0, 0, "sign"},
+    {TSL_OP_RECIPROCAL, 0, 0, 1e-7, 0, "reciprocal"},
+};
+enum { N_FUNCTIONS = sizeof(functions) / sizeof(functions[0]) };
+
+static tsl_unary_f32_args unary_args(const function_case *c, const float *x, float *y, size_t n) {
+    return (tsl_unary_f32_args){.op = c->op,
+        .x = x,
+        .y = y,
+        .n = n,
+        .alpha = (float)c->alpha,
+        .beta = (float)c->beta,
+        .lo = -INFINITY,
+        .hi = INFINITY};
+}
+
+static void check_accuracy(const function_case *c, const float *x, const float *y, size_t n) {
+    tsl_function f = {.op = c->op, .alpha = c->alpha, .beta = c->beta, .lo = -INFINITY, .hi = INFINITY};
+    for (size_t i = 0; i < n; i++) {
+        double wanted = tsl_function_value(&f, (double)x[i]);
+        // A function that is tested as a float at infinity: inf * 0 is NaN there, the limit is 0.
+        if (isinf(x[i]) && (isnan(y[i]) || isnan(wanted))) continue;
+        double allowed = c->relative * fmax(fabs(wanted), c->scale) + 0x1p-148;
+        bool same = (isnan(wanted) && isnan(y[i])) || (float)wanted == y[i];
+        if (!same && !(fabs((double)y[i] - wanted) <= allowed))
+            fail_msg("%s(%a) is %a, not %a: %.2e off", c->name, (double)x[i], (double)y[i], wanted,
+                fabs((double)y[i] - wanted) / fabs(wanted));
+    }
+}
+
+// Every 2053rd float, from zero through the subnormals to infinity and NaN, of both signs.
+static void test_functions_are_accurate(void **unused) {
+    (void)unused;
+    static float x[CAPACITY], y[CAPACITY];
+    const tsl_cpu_functions *f = tsl_cpu_functions_get(TSLIM_ISA_AVX2);
+    if (!tslim_isa_available(TSLIM_ISA_AVX2)) f = portable();
+    for (size_t k = 0; k < N_FUNCTIONS; k++) {
+        uint64_t bits = 0;
+        while (bits <= UINT32_MAX) {
+            size_t n = 0;
+            for (; n < CAPACITY && bits <= UINT32_MAX; n++, bits += 2053) x[n] = from_bits((uint32_t)bits);
+            tsl_unary_f32_args args = unary_args(&functions[k], x, y, n);
+            f->unary_f32(&args);
+            check_accuracy(&functions[k], x, y, n);
+        }
+    }
+}
+
+static void test_functions_at_special_values(void **unused) {
+    (void)unused;
+    static const struct {
+        tsl_op op;
+        float x, y;
+    } cases[] = {{TSL_OP_EXP, INFINITY, INFINITY}, {TSL_OP_EXP, -INFINITY, 0}, {TSL_OP_EXP, 0, 1},
+        {TSL_OP_TANH, INFINITY, 1}, {TSL_OP_TANH, -INFINITY, -1}, {TSL_OP_SIGMOID, INFINITY, 1},
+        {TSL_OP_SIGMOID, -INFINITY, 0}, {TSL_OP_SIGMOID, 0, 0.5f}, {TSL_OP_ERF, INFINITY, 1},
+        {TSL_OP_ERF, -INFINITY, -1}, {TSL_OP_ELU, -INFINITY, -1}, {TSL_OP_RELU, -INFINITY, 0},
+        {TSL_OP_ROUND, 2.5f, 2}, {TSL_OP_ROUND, -3.5f, -4}, {TSL_OP_RECIPROCAL, 0, INFINITY}};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        float y = 99;
+        tsl_unary_f32_args args = {.op = cases[i].op, .x = &cases[i].x, .y = &y, .n = 1, .alpha = 1};
+        args.lo = -INFINITY;
+        args.hi = INFINITY;
+        portable()->unary_f32(&args);
+        if (y != cases[i].y)
+            fail_msg("case %zu: f(%g) is %g, not %g", i, (double)cases[i].x, (double)y, (double)cases[i].y);
+    }
+    for (size_t k = 0; k < N_FUNCTIONS; k++) {
+        float x = NAN, y = 0;
+        tsl_unary_f32_args args = unary_args(&functions[k], &x, &y, 1);
+        args.lo = -1;
+        args.hi = 1;
+        portable()->unary_f32(&args);
+        if (!isnan(y)) fail_msg("%s(NaN) is %g", functions[k].name, (double)y);
+    }
+}
+
+static void test_functions_agree(void **unused) {
+    (void)unused;
+    for (size_t round = 0; round < 40 * N_FUNCTIONS; round++) {
+        const function_case *c = &functions[round % N_FUNCTIONS];
+        size_t n = 1 + below(round % 3 == 0 ? 400 : 40);
+        const float *x = floats(0, n);
+        float *y = guarded_resize(&memory[1], n * sizeof(float));
+        float *z = guarded_resize(&memory[2], n * sizeof(float));
+        tsl_unary_f32_args args = unary_args(c, x, y, n);
+        if (round % 2) args.lo = -0.5f, args.hi = 1.5f;
+        portable()->unary_f32(&args);
+        args.y = z;
+        FOR_LEVELS(f->unary_f32(&args); assert_same_floats(z, y, n, c->name, isas[level]);)
+    }
+}
+
+// ---- Functions of two values ----
+
+static float binary_reference(tsl_op op, float a, float b) {
+    switch (op) {
+    case TSL_OP_ADD:
+        return a + b;
+    case TSL_OP_SUB:
+        return a - b;
+    case TSL_OP_MUL:
+        return a * b;
+    case TSL_OP_DIV:
+        return a / b;
+    case TSL_OP_MAX:
+        return isnan(a) || a > b ? a : b;
+    case TSL_OP_MIN:
+        return isnan(a) || a < b ? a : b;
+    default:
+        return a < 0 ? a * b : a; // PRelu
+    }
+}
+
+static void test_binary_floats(void **unused) {
+    (void)unused;
+    static const tsl_op ops[] = {
+        TSL_OP_ADD, TSL_OP_SUB, TSL_OP_MUL, TSL_OP_DIV, TSL_OP_MAX, TSL_OP_MIN, TSL_OP_PRELU};
+    for (size_t round = 0; round < 2000; round++) {
+        tsl_op op = ops[below(7)];
+        size_t n = 1 + below(60);
+        bool a_scalar = below(3) == 0, b_scalar = below(3) == 0;
+        tsl_binary_f32_args args = {.op = op, .n = n, .a_scalar = a_scalar, .b_scalar = b_scalar};
+        args.a = floats(0, a_scalar ? 1 : n);
+        args.b = floats(1, b_scalar ? 1 : n);
+        args.lo = round % 2 ? -2.0f : -INFINITY;
+        args.hi = round % 2 ? 3.0f : INFINITY;
+        float wanted[64];
+        for (size_t i = 0; i < n; i++) {
+            float y = binary_reference(op, args.a[a_scalar ? 0 : i], args.b[b_scalar ? 0 : i]);
+            wanted[i] = y < args.lo ? args.lo : y > args.hi ? args.hi : y;
+        }
+        args.y = guarded_resize(&memory[2], n * sizeof(float));
+        portable()->binary_f32(&args);
+        for (size_t i = 0; i < n; i++)
+            assert_true(args.y[i] == wanted[i] || (isnan(args.y[i]) && isnan(wanted[i])));
+        memcpy(wanted, args.y, n * sizeof(float));
+        FOR_LEVELS(f->binary_f32(&args); assert_same_floats(args.y, wanted, n, "binary", isas[level]);)
+    }
+}
+
+static void test_scale_shift(void **unused) {
+    (void)unused;
+    for (size_t round = 0; round < 500; round++) {
+        size_t n = 1 + below(60);
+        bool scalar = round % 2;
+        tsl_scale_shift_f32_args args = {.n = n, .scalar = scalar, .lo = -5, .hi = 8, .x = floats(0, n)};
+        args.scale = floats(1, scalar ? 1 : n);
+        args.shift = floats(2, scalar ? 1 : n);
+        args.y = guarded_resize(&memory[3], n * sizeof(float));
+        float wanted[64];
+        for (size_t i = 0; i < n; i++) {
+            float y = fmaf(args.x[i], args.scale[scalar ? 0 : i], args.shift[scalar ? 0 : i]);
+            wanted[i] = y < -5 ? -5 : y > 8 ? 8 : y;
+        }
+        portable()->scale_shift_f32(&args);
+        assert_same_floats(args.y, wanted, n, "scale and shift", TSLIM_ISA_PORTABLE);
+        FOR_LEVELS(f->scale_shift_f32(&args); assert_same_floats(args.y, wanted, n, "scale", isas[level]);)
+    }
+}
+
+static void test_softmax(void **unused) {
+    (void)unused;
+    for (size_t round = 0; round < 400; round++) {
+        size_t n = 1 + below(round % 4 ? 70 : 1000);
+        float *x = floats(0, n);
+        for (size_t i = 0; i < n; i++) x[i] = (float)tsl_rng_normal(&rng) * (round % 5 ? 3.0f : 60.0f);
+        tsl_softmax_f32_args args = {.x = x, .n = n, .logarithm = round % 2};
+        double largest = -INFINITY, sum = 0;
+        for (size_t i = 0; i < n; i++) largest = fmax(largest, (double)x[i]);
+        for (size_t i = 0; i < n; i++) sum += exp((double)x[i] - largest);
+        float *y = args.y = guarded_resize(&memory[1], n * sizeof(float));
+        portable()->softmax_f32(&args);
+        for (size_t i = 0; i < n; i++) {
+            double shifted = (double)x[i] - largest;
+            double wanted = args.logarithm ? shifted - log(sum) : exp(shifted) / sum;
+            assert_true(
+                fabs((double)y[i] - wanted) <= 1e-6 * fmax(fabs(wanted), args.logarithm ? 1 : 0) + 1e-37);
+        }
+        args.y = guarded_resize(&memory[2], n * sizeof(float));
+        FOR_LEVELS(f->softmax_f32(&args); assert_same_floats(args.y, y, n, "softmax", isas[level]);)
+    }
+}
+
+// ---- INT8 ----
+
+static int8_t to_s8(float y, float lo, float hi) {
+    if (isnan(y)) return 0;
+    return (int8_t)nearbyintf(fminf(fmaxf(y, lo), hi));
+}
+
+static void test_quantize(void **unused) {
+    (void)unused;
+    for (size_t round = 0; round < 2000; round++) {
+        size_t n = 1 + below(60);
+        tsl_quantize_s8_args args = {
+            .x = floats(0, n), .n = n, .inverse_scale = 1 / 0.037f, .lo = -128, .hi = 127};
+        if (round % 2) args.lo = 0, args.hi = 100;
+        if (round % 3 == 0) // ties
+            for (size_t i = 0; i < n; i++) ((float *)memory[0].data)[i] = (float)below(300) - 150.5f;
+        if (round % 3 == 0) args.inverse_scale = 1;
+        args.y = guarded_resize(&memory[1], n);
+        int8_t wanted[64];
+        for (size_t i = 0; i < n; i++) wanted[i] = to_s8(args.x[i] * args.inverse_scale, args.lo, args.hi);
+        portable()->quantize_s8(&args);
+        assert_memory_equal(args.y, wanted, n);
+        FOR_LEVELS(f->quantize_s8(&args); assert_memory_equal(args.y, wanted, n);)
+
+        tsl_dequantize_s8_args back = {.x = bytes(2, n), .n = n, .scale = 0.0173f};
+        float reals[64];
+        for (size_t i = 0; i < n; i++) reals[i] = (float)back.x[i] * back.scale;
+        back.y = guarded_resize(&memory[3], n * sizeof(float));
+        portable()->dequantize_s8(&back);
+        assert_same_floats(back.y, reals, n, "dequantize", TSLIM_ISA_PORTABLE);
+        FOR_LEVELS(f->dequantize_s8(&back); assert_same_floats(back.y, reals, n, "dequantize", isas[level]);)
+    }
+}
+
+static void test_binary_s8(void **unused) {
+    (void)unused;
+    static const tsl_op ops[] = {TSL_OP_ADD, TSL_OP_SUB, TSL_OP_MUL};
+    for (size_t round = 0; round < 4000; round++) {
+        size_t n = 1 + below(60);
+        tsl_binary_s8_args args = {.op = ops[round % 3], .n = n, .lo = -128, .hi = 127};
+        args.a_scalar = below(4) == 0;
+        args.b_scalar = below(4) == 0;
+        args.a = bytes(0, args.a_scalar ? 1 : n);
+        args.b = bytes(1, args.b_scalar ? 1 : n);
+        args.a_scale = round % 5 ? (float)tsl_rng_uniform(&rng) : 0.5f; // a half makes ties
+        args.b_scale = round % 5 ? (float)tsl_rng_normal(&rng) : 0.5f;
+        if (round % 2) args.lo = 0;
+        int8_t wanted[64];
+        for (size_t i = 0; i < n; i++) {
+            int a = args.a[args.a_scalar ? 0 : i], b = args.b[args.b_scalar ? 0 : i];
+            float product = (float)b * args.b_scale;
+            float y = fmaf((float)a, args.a_scale, product);
+            wanted[i] = to_s8(args.op == TSL_OP_MUL ? (float)(a * b) * args.a_scale : y, args.lo, args.hi);
+        }
+        args.y = guarded_resize(&memory[2], n);
+        portable()->binary_s8(&args);
+        assert_memory_equal(args.y, wanted, n);
+        FOR_LEVELS(f->binary_s8(&args); assert_memory_equal(args.y, wanted, n);)
+    }
+}
+
+static void test_table(void **unused) {
+    (void)unused;
+    int8_t table[256], wanted[600];
+    for (size_t round = 0; round < 300; round++) {
+        size_t n = 1 + below(600);
+        for (size_t i = 0; i < 256; i++) table[i] = (int8_t)tsl_rng_next(&rng);
+        tsl_table_s8_args args = {.x = bytes(0, n), .n = n, .table = table};
+        for (size_t i = 0; i < n; i++) wanted[i] = table[(uint8_t)args.x[i]];
+        args.y = guarded_resize(&memory[1], n);
+        portable()->table_s8(&args);
+        assert_memory_equal(args.y, wanted, n);
+        FOR_LEVELS(f->table_s8(&args); assert_memory_equal(args.y, wanted, n);)
+    }
+}
+
+// ---- Windows ----
+
+enum { MAX_TAPS = 100 };
+
+static void choose_taps(ptrdiff_t *taps, size_t n_taps, size_t channels, size_t rows, size_t size) {
+    for (size_t t = 0; t < n_taps; t++) taps[t] = (ptrdiff_t)(below(rows) * channels * size);
+}
+
+static void test_window_floats(void **unused) {
+    (void)unused;
+    ptrdiff_t taps[MAX_TAPS];
+    float weights[MAX_TAPS];
+    for (size_t round = 0; round < 600; round++) {
+        size_t channels = 1 + below(50), n_taps = 1 + below(round % 4 ? 9 : MAX_TAPS);
+        const float *x = floats(0, 20 * channels);
+        for (size_t i = 0; round % 3 && i < 20 * channels; i++)
+            ((float *)memory[0].data)[i] = (float)tsl_rng_normal(&rng);
+        choose_taps(taps, n_taps, channels, 20, sizeof(float));
+        for (size_t t = 0; t < n_taps; t++) weights[t] = (float)tsl_rng_uniform(&rng);
+        tsl_window_sum_args sum = {
+            .x = x, .taps = taps, .n_taps = n_taps, .channels = channels, .scale = 0.1f};
+        sum.weights = round % 2 ? weights : NULL;
+        sum.lo = -INFINITY;
+        sum.hi = INFINITY;
+        tsl_window_max_args max = {.x = x, .taps = taps, .n_taps = n_taps, .channels = channels};
+        float *y = sum.y = guarded_resize(&memory[1], channels * sizeof(float));
+        float *largest = max.y = guarded_resize(&memory[2], channels * sizeof(float));
+        portable()->window_sum_f32(&sum);
+        portable()->window_max_f32(&max);
+        for (size_t c = 0; c < channels; c++) {
+            double total = 0, magnitude = 0, m = -INFINITY;
+            for (size_t t = 0; t < n_taps; t++) {
+                double value = (double)x[taps[t] / (ptrdiff_t)sizeof(float) + (ptrdiff_t)c];
+                m = value > m || isnan(value) ? value : m;
+                value *= sum.weights ? (double)weights[t] : 1;
+                total += value;
+                magnitude += fabs(value);
+            }
+            assert_true((double)largest[c] == m || (isnan(m) && isnan(largest[c])));
+            if (round % 3) assert_true(fabs((double)y[c] - total * 0.1) <= 2e-6 * magnitude * 0.1);
+        }
+        sum.y = guarded_resize(&memory[3], channels * sizeof(float));
+        max.y = guarded_resize(&memory[4], channels * sizeof(float));
+        FOR_LEVELS(f->window_sum_f32(&sum); assert_same_floats(sum.y, y, channels, "window sum", isas[level]);
+                   f->window_max_f32(&max); assert_same_floats(max.y, largest, channels, "max", isas[level]);)
+    }
+}
+
+static void test_window_s8(void **unused) {
+    (void)unused;
+    ptrdiff_t taps[MAX_TAPS];
+    for (size_t round = 0; round < 600; round++) {
+        size_t channels = 1 + below(70), n_taps = 1 + below(round % 4 ? 9 : MAX_TAPS);
+        const int8_t *x = bytes(0, 20 * channels);
+        choose_taps(taps, n_taps, channels, 20, 1);
+        tsl_window_sum_args sum = {.x = x,
+            .taps = taps,
+            .n_taps = n_taps,
+            .channels = channels,
+            .lo = -128,
+            .hi = 127,
+            .scale = 1.0f / (float)(n_taps * (1 + round % 2))};
+        tsl_window_max_args max = {.x = x, .taps = taps, .n_taps = n_taps, .channels = channels};
+        int8_t mean[80], largest[80];
+        float reals[80];
+        for (size_t c = 0; c < channels; c++) {
+            int32_t total = 0, m = -128;
+            for (size_t t = 0; t < n_taps; t++) {
+                int32_t value = x[taps[t] + (ptrdiff_t)c];
+                total += value;
+                m = value > m ? value : m;
+            }
+            largest[c] = (int8_t)m;
+            reals[c] = fminf(fmaxf((float)total * sum.scale, -128), 127);
+            mean[c] = to_s8(reals[c], -128, 127);
+        }
+        sum.y_s8 = guarded_resize(&memory[1], channels);
+        max.y = guarded_resize(&memory[2], channels);
+        portable()->window_sum_s8(&sum);
+        portable()->window_max_s8(&max);
+        assert_memory_equal(sum.y_s8, mean, channels);
+        assert_memory_equal(max.y, largest, channels);
+        FOR_LEVELS(f->window_sum_s8(&sum); assert_memory_equal(sum.y_s8, mean, channels);
+                   f->window_max_s8(&max); assert_memory_equal(max.y, largest, channels);)
+        sum.y_s8 = NULL;
+        sum.y = guarded_resize(&memory[3], channels * sizeof(float));
+        portable()->window_sum_s8(&sum);
+        assert_same_floats(sum.y, reals, channels, "window sum to float", TSLIM_ISA_PORTABLE);
+        FOR_LEVELS(f->window_sum_s8(&sum);
+                   assert_same_floats(sum.y, reals, channels, "window sum", isas[level]);)
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_functions_are_accurate),
+        cmocka_unit_test(test_functions_at_special_values),
+        cmocka_unit_test(test_functions_agree),
+        cmocka_unit_test(test_binary_floats),
+        cmocka_unit_test(test_scale_shift),
+        cmocka_unit_test(test_softmax),
+        cmocka_unit_test(test_quantize),
+        cmocka_unit_test(test_binary_s8),
+        cmocka_unit_test(test_table),
+        cmocka_unit_test(test_window_floats),
+        cmocka_unit_test(test_window_s8),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
