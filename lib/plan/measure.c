@@ -46,12 +46,14 @@ static void add_parameters(const tslim_graph *graph, tslim_graph_totals *totals)
     }
 }
 
-// Takes over what is known with these shapes. Inputs and outputs keep their symbolic dims: they are the interface.
+// Takes over the types and shapes that are now known. Inputs and outputs keep their symbolic dims: they are the interface.
 static void copy_shapes(tslim_graph *graph, const tslim_graph *specialized) {
     for (uint32_t v = 0; v < graph->n_values; v++) {
         tsl_value *value = &graph->values[v];
         uint32_t other = tsl_graph_find_value(specialized, value->name);
-        if (value->producer == TSL_NONE || other == TSL_NONE || tsl_graph_is_output(graph, v)) continue;
+        if (value->producer == TSL_NONE || other == TSL_NONE) continue;
+        value->dtype = specialized->values[other].dtype;
+        if (tsl_graph_is_output(graph, v)) continue;
         tsl_shape_set(&value->shape, specialized->values[other].shape.rank, specialized->values[other].shape.dims);
     }
 }
