@@ -110,7 +110,8 @@ static inline vf v_gelu(vf x) {
     vf below = v_select(near, v_sub(one, erf), erfc);
     vf above = v_add(one, v_select(near, erf, v_sub(one, erfc)));
     vf twice = v_select(v_less(x, v_set(0.0f)), below, above);
-    return v_mul(v_mul(v_set(0.5f), x), twice);
+    // Below -20 the result is under 1e-28, and must not grow with x.
+    return v_mul(v_mul(v_set(0.5f), v_max(v_set(-20.0f), x)), twice);
 }
 
 // The approximation of gelu: x * (1 + tanh(u)) / 2 = x * sigmoid(2u), u = sqrt(2/pi) * (x + 0.044715 x^3)
