@@ -32,7 +32,7 @@ static uint8_t *choose_units(
 
 // Multiplies what the layer reads by 0 or 1, channel by channel.
 static tslim_status mask_input(
-    tslim_graph *graph, const tsl_atoms *atoms, const tsl_layer *layer, const uint8_t *removed) {
+    tslim_graph *graph, const tsl_atoms *atoms, const tsl_layer *layer, const uint8_t *removed, bool spoil) {
     const tsl_node *specialized = &atoms->graph->nodes[layer->node];
     uint32_t slot = specialized->inputs[0] == layer->in_value ? 0 : 1,
              node = atoms->original_node[layer->node];
@@ -43,6 +43,7 @@ static tslim_status mask_input(
     TSL_TRY(tsl_graph_add_constant(graph, "mask", TSLIM_DTYPE_FLOAT, rank, dims, &mask, &data));
     for (uint32_t i = 0; i < layer->n_in; i++)
         ((float *)data)[i] = layer->in[i] == TSL_ATOM_FIXED || !removed[atoms->parent[layer->in[i]]];
+    for (uint32_t i = 0; spoil && i < layer->n_in; i++) ((float *)data)[i] = 1;
     TSL_TRY(tsl_graph_add_value(graph, "masked", TSLIM_DTYPE_FLOAT, &masked));
     TSL_TRY(tsl_graph_add_node(graph, TSL_OP_MUL, "mask", 2,
         (const uint32_t[]){graph->nodes[node].inputs[slot], mask}, 1, &masked, &mul));
@@ -51,13 +52,13 @@ static tslim_status mask_input(
 }
 
 static tslim_status mask_graph(
-    const tslim_channel_groups *groups, const uint8_t *removed, tslim_graph *graph) {
+    const tslim_channel_groups *groups, const uint8_t *removed, bool spoil, tslim_graph *graph) {
     const tsl_atoms *atoms = groups->atoms;
     for (uint32_t l = 0; l < atoms->n_layers; l++) {
         const tsl_layer *layer = &atoms->layers[l];
         if (layer->depthwise || tsl_atoms_kept(atoms, layer->in, layer->n_in, removed) == layer->n_in)
             continue;
-        TSL_TRY(mask_input(graph, atoms, layer, removed));
+        TSL_TRY(mask_input(graph, atoms, layer, removed, spoil));
     }
     return tsl_graph_sort(graph);
 }
@@ -151,8 +152,8 @@ static tslim_status check_foretold(const tslim_graph *graph, tslim_graph *pruned
     return TSLIM_OK;
 }
 
-tslim_status prove_pruning(const tslim_graph *graph, const tslim_input_shape *shapes, uint32_t n_shapes,
-    double ratio, uint64_t seed, pruning_proof *proof) {
+static tslim_status prove(const tslim_graph *graph, const tslim_input_shape *shapes, uint32_t n_shapes,
+    double ratio, uint64_t seed, bool spoil, pruning_proof *proof) {
     tsl_rng rng;
     tslim_channel_groups *groups;
     tslim_graph *masked = NULL, *pruned = NULL;
@@ -161,7 +162,7 @@ tslim_status prove_pruning(const tslim_graph *graph, const tslim_input_shape *sh
     TSL_TRY(tslim_channel_groups_find(graph, shapes, n_shapes, &groups));
     uint8_t *removed = choose_units(groups, ratio, &rng, proof);
     tslim_status status = removed ? tslim_graph_clone(graph, &masked) : tsl_no_memory(1);
-    if (status == TSLIM_OK) status = mask_graph(groups, removed, masked);
+    if (status == TSLIM_OK) status = mask_graph(groups, removed, spoil, masked);
     if (status == TSLIM_OK) status = tslim_graph_clone(graph, &pruned);
     if (status == TSLIM_OK) status = tsl_prune_removed(pruned, groups, removed);
     if (status == TSLIM_OK) status = check_foretold(graph, pruned, groups, removed, shapes, n_shapes);
@@ -171,4 +172,14 @@ tslim_status prove_pruning(const tslim_graph *graph, const tslim_input_shape *sh
     tslim_graph_destroy(pruned);
     tslim_channel_groups_destroy(groups);
     return status;
+}
+
+tslim_status prove_pruning(const tslim_graph *graph, const tslim_input_shape *shapes, uint32_t n_shapes,
+    double ratio, uint64_t seed, pruning_proof *proof) {
+    return prove(graph, shapes, n_shapes, ratio, seed, false, proof);
+}
+
+tslim_status spoil_pruning_proof(
+    const tslim_graph *graph, double ratio, uint64_t seed, pruning_proof *proof) {
+    return prove(graph, NULL, 0, ratio, seed, true, proof);
 }

@@ -22,4 +22,8 @@ typedef struct pruning_proof {
 tslim_status prove_pruning(const tslim_graph *graph, const tslim_input_shape *shapes, uint32_t n_shapes,
     double ratio, uint64_t seed, pruning_proof *proof);
 
+// The same with masks that let everything through: the error must then be large, or the comparison sees
+// nothing.
+tslim_status spoil_pruning_proof(const tslim_graph *graph, double ratio, uint64_t seed, pruning_proof *proof);
+
 #endif

@@ -434,6 +434,18 @@ static void test_reshape_from_shape(void **state) {
     prove(&b, build_matmul(&b, "b", x, 5), 1);
 }
 
+// Without the masks the networks differ: the proof would have seen it.
+static void test_proof_can_fail(void **state) {
+    (void)state;
+    builder b;
+    pruning_proof proof;
+    uint32_t x = conv(&b, "a", start(&b, 3, 8), 16);
+    build_output(&b, conv(&b, "b", x, 5));
+    assert_ok(spoil_pruning_proof(b.graph, 0.3, 1, &proof));
+    assert_true(proof.error > 1e-2);
+    tslim_graph_destroy(b.graph);
+}
+
 // ---- Random graphs ----
 
 static void test_random_graphs(void **state) {
@@ -705,6 +717,7 @@ int main(void) {
         cmocka_unit_test(test_outputs_are_locked),
         cmocka_unit_test(test_unknown_operator_is_locked),
         cmocka_unit_test(test_reshape_from_shape),
+        cmocka_unit_test(test_proof_can_fail),
         cmocka_unit_test(test_random_graphs),
         cmocka_unit_test(test_plan_ratio),
         cmocka_unit_test(test_plan_rounding),
