@@ -228,7 +228,7 @@ static void run_case(tsl_op op, tslim_dtype in, tslim_dtype out) {
     for (int i = 0; i < 5; i++) test_tensor_free(all[i]);
 }
 
-enum { CASES = 200 };
+enum { CASES = 120 };
 
 static void test_gemm_float(void **unused) {
     (void)unused;
