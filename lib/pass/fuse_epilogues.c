@@ -51,7 +51,9 @@ static uint32_t choose_side(const tslim_graph *graph, const tsl_uses *uses, uint
         uint32_t producer = graph->values[value].producer;
         if (producer == TSL_NONE || other == value || tsl_value_is_constant(&graph->values[other])) continue;
         const tsl_node *p = &graph->nodes[producer];
-        if (!has_epilogue(p) || p->epilogue.clamp || p->epilogue.residual >= 0) continue;
+        // ConvTranspose can only clamp: its kernels add no residual.
+        if (!has_epilogue(p) || p->op == TSL_OP_CONV_TRANSPOSE) continue;
+        if (p->epilogue.clamp || p->epilogue.residual >= 0) continue;
         if (tsl_single_use(graph, uses, value) != add) continue;
         if (!same_shape(&graph->values[value], &graph->values[other])) continue;
         if (best == TSL_NONE || producer > best_producer) {
