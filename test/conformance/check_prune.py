@@ -86,7 +86,8 @@ def check(path, folder):
         safe = "".join(c if c.isalnum() or c in "._-" else "_" for c in info.name)
         found = np.load(os.path.join(outputs, safe + ".npy"))
         assert found.shape == expected.shape, f"{info.name}: {found.shape}, ONNX Runtime {expected.shape}"
-        errors.append(np.abs(found - expected).max() / max(np.abs(expected).max(), 1e-30))
+        # A sigmoid that is almost 0 everywhere is only good to the rounding of numbers near 1.
+        errors.append(np.abs(found - expected).max() / max(np.abs(expected).max(), 1e-3))
     assert max(errors) <= 1e-3, f"outputs differ by {max(errors):.2g}"
     inspected = json.loads(tinyslim("inspect", pruned, *size, "--json"))
     macs, counted = plan["after"]["macs"], count_macs(pruned, feed)
