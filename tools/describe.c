@@ -4,12 +4,18 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
+
+#define LONGEST_SYMBOL 32
 
 const char *format_shape(const tslim_tensor_info *info, char *text, size_t size) {
     size_t length = 0;
     text[0] = 0;
     for (uint32_t d = 0; d < info->rank && length < size; ++d) {
-        const char *between = d ? "x" : "", *symbol = info->symbols[d] ? info->symbols[d] : "?";
+        // Exporters write whole formulas as names.
+        const char *symbol =
+            info->symbols[d] && strlen(info->symbols[d]) <= LONGEST_SYMBOL ? info->symbols[d] : "?";
+        const char *between = d ? "x" : "";
         int added = info->dims[d] >= 0
                         ? snprintf(text + length, size - length, "%s%" PRId64, between, info->dims[d])
                         : snprintf(text + length, size - length, "%s%s", between, symbol);

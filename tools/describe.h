@@ -5,7 +5,7 @@
 
 #include "tool.h"
 
-// "1x3xN"; what is neither known nor named is "?". Returns text.
+// "1x3xN"; what is neither known nor briefly named is "?". Returns text.
 const char *format_shape(const tslim_tensor_info *info, char *text, size_t size);
 // "12.3 M".
 const char *format_large(uint64_t value, char *text, size_t size);

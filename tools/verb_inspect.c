@@ -219,8 +219,11 @@ static tslim_status work(inspection *i) {
     i->totals.struct_size = sizeof i->totals;
     tslim_status status = tslim_graph_measure(tool->graph, tool->shapes, tool->n_shapes, &i->totals);
     i->measured = status == TSLIM_OK;
-    if (status == TSLIM_ERROR_UNSUPPORTED) {
-        tool_note(tool, "no sizes and MACs: %s", tslim_context_message(tool->context));
+    // Symbolic dims of 1 need not fit a model that wants a picture.
+    bool wants_shape = status == TSLIM_ERROR_INVALID_ARGUMENT && tool->n_shapes == 0;
+    if (status == TSLIM_ERROR_UNSUPPORTED || wants_shape) {
+        tool_note(tool, "no sizes and MACs%s: %s", wants_shape ? " without --shape" : "",
+            tslim_context_message(tool->context));
     } else {
         TRY(status);
     }
