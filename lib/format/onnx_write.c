@@ -89,10 +89,31 @@ static bool encode_one_tensor(pb_ostream_t *stream, const pb_field_t *field, voi
     return encode_tensor(stream, field, *arg);
 }
 
+// What is written, and which of its constants as initializers: all but those that only an attribute holds.
+typedef struct graph_argument {
+    tslim_graph *graph;
+    const uint8_t *is_initializer;
+} graph_argument;
+
+static void find_initializers(const tslim_graph *graph, uint8_t *is_initializer) {
+    memset(is_initializer, 1, graph->n_values);
+    for (uint32_t n = 0; n < graph->n_nodes; n++)
+        for (uint32_t i = 0; i < graph->nodes[n].attrs.count; i++)
+            if (graph->nodes[n].attrs.items[i].type == TSL_ATTR_TYPE_TENSOR)
+                is_initializer[graph->nodes[n].attrs.items[i].i] = 0;
+    for (uint32_t i = 0; i < graph->n_outputs; i++) is_initializer[graph->outputs[i]] = 1;
+    for (uint32_t n = 0; n < graph->n_nodes; n++)
+        for (uint32_t i = 0; i < graph->nodes[n].n_inputs; i++)
+            if (graph->nodes[n].inputs[i] != TSL_NONE) is_initializer[graph->nodes[n].inputs[i]] = 1;
+}
+
 static bool encode_initializers(pb_ostream_t *stream, const pb_field_t *field, void *const *arg) {
-    const tslim_graph *graph = *arg;
+    const graph_argument *argument = *arg;
+    const tslim_graph *graph = argument->graph;
     for (uint32_t v = 0; v < graph->n_values; v++)
-        if (tsl_value_is_constant(&graph->values[v]) && !encode_tensor(stream, field, &graph->values[v])) return false;
+        if (argument->is_initializer[v] && tsl_value_is_constant(&graph->values[v]) &&
+            !encode_tensor(stream, field, &graph->values[v]))
+            return false;
     return true;
 }
 
@@ -259,7 +280,8 @@ static bool encode_graph_outputs(pb_ostream_t *stream, const pb_field_t *field, 
 // ---- The model ----
 
 static bool encode_graph(pb_ostream_t *stream, const pb_field_t *field, void *const *arg) {
-    tslim_graph *graph = *arg;
+    graph_argument *argument = *arg;
+    tslim_graph *graph = argument->graph;
     tsl_onnx_Graph message = tsl_onnx_Graph_init_zero;
     text_argument name;
     const char *graph_name = *graph->name ? graph->name : "graph"; // ONNX wants one
@@ -268,7 +290,8 @@ static bool encode_graph(pb_ostream_t *stream, const pb_field_t *field, void *co
     message.initializer.funcs.encode = encode_initializers;
     message.input.funcs.encode = encode_graph_inputs;
     message.output.funcs.encode = encode_graph_outputs;
-    message.node.arg = message.initializer.arg = message.input.arg = message.output.arg = graph;
+    message.node.arg = message.input.arg = message.output.arg = graph;
+    message.initializer.arg = argument;
     return pb_encode_tag_for_field(stream, field) && pb_encode_submessage(stream, tsl_onnx_Graph_fields, &message);
 }
 
@@ -294,7 +317,8 @@ static bool encode_opsets(pb_ostream_t *stream, const pb_field_t *field, void *c
     return true;
 }
 
-static tslim_status encode_model(tslim_graph *graph, tsl_file_writer *file) {
+static tslim_status encode_model(tslim_graph *graph, const uint8_t *is_initializer, tsl_file_writer *file) {
+    graph_argument argument = {graph, is_initializer};
     tsl_onnx_Model model = tsl_onnx_Model_init_zero;
     text_argument producer;
     model.has_ir_version = true;
@@ -302,7 +326,8 @@ static tslim_status encode_model(tslim_graph *graph, tsl_file_writer *file) {
     set_text(&model.producer_name, &producer, "tinyslim", 8);
     model.graph.funcs.encode = encode_graph;
     model.opset_import.funcs.encode = encode_opsets;
-    model.graph.arg = model.opset_import.arg = graph;
+    model.graph.arg = &argument;
+    model.opset_import.arg = graph;
     pb_ostream_t sizing = PB_OSTREAM_SIZING;
     TSL_REQUIRE(pb_encode(&sizing, tsl_onnx_Model_fields, &model), TSLIM_ERROR_INTERNAL, "the model cannot be sized: %s",
         PB_GET_ERROR(&sizing));
@@ -320,10 +345,15 @@ tslim_status tsl_onnx_write(const tslim_graph *graph, const char *path) {
     TSL_TRY(tslim_graph_clone(graph, &plain));
     tsl_file_writer *file = NULL;
     tslim_status status = tsl_onnx_spell_out(plain);
+    uint32_t n_values = plain->n_values;
+    uint8_t *is_initializer = status == TSLIM_OK ? tsl_allocate_zeroed(plain->ctx, n_values) : NULL;
+    if (status == TSLIM_OK && !is_initializer) status = tsl_no_memory(n_values);
+    if (status == TSLIM_OK && n_values) find_initializers(plain, is_initializer);
     if (status == TSLIM_OK) status = tsl_file_writer_open(graph->ctx, path, &file);
-    if (status == TSLIM_OK) status = encode_model(plain, file);
+    if (status == TSLIM_OK) status = encode_model(plain, is_initializer, file);
     if (status == TSLIM_OK) status = tsl_file_writer_commit(file);
     else tsl_file_writer_abort(file);
+    tsl_free(plain->ctx, is_initializer, n_values);
     tslim_graph_destroy(plain);
     return status;
 }
