@@ -41,81 +41,97 @@ TSL_INLINE tsl_vi first_sum(const tsl_gemm_s8_args *g, size_t channel, tsl_activ
     return tsl_shift(kind) > 0 ? tsl_vi_add(sum, shifted) : tsl_vi_subtract(sum, shifted);
 }
 
-// Int8 outputs of whole panels.
-TSL_INLINE void store(const tsl_gemm_s8_args *g, size_t row, size_t channel, const int rows, const int panels,
-    tsl_vi sum[][TSL_TILE_VECTORS]) {
+// One row's int8 outputs, of whole panels.
+TSL_INLINE void store_row(const tsl_gemm_s8_args *g, size_t row, size_t channel, const int panels,
+    const tsl_vi sum[TSL_TILE_VECTORS]) {
     tsl_vf lo = tsl_vf_set(g->lo), hi = tsl_vf_set(g->hi), z_scale = tsl_vf_set(g->z_scale);
+    int8_t *c = g->c_s8 + g->c_row[row] + channel;
+    const int8_t *z_row = g->z ? g->z + g->z_row[row] + channel : NULL;
     TSL_UNROLL
-    for (int r = 0; r < rows; r++) {
-        int8_t *c = g->c_s8 + g->c_row[row + (size_t)r] + channel;
-        const int8_t *z_row = g->z ? g->z + g->z_row[row + (size_t)r] + channel : NULL;
+    for (int p = 0; p < panels; p++) {
+        tsl_vi z[TSL_PANEL_VECTORS], q[TSL_PANEL_VECTORS];
+        tsl_vf y[TSL_PANEL_VECTORS];
         TSL_UNROLL
-        for (int p = 0; p < panels; p++) {
-            tsl_vi z[TSL_PANEL_VECTORS], q[TSL_PANEL_VECTORS];
-            tsl_vf y[TSL_PANEL_VECTORS];
-            TSL_UNROLL
-            for (int v = 0; v < TSL_PANEL_VECTORS; v++) {
-                size_t at = channel + (size_t)(p * TSL_PANEL + v * TSL_LANES);
-                y[v] = tsl_vf_multiply_add(tsl_vi_to_float(sum[r][p * TSL_PANEL_VECTORS + v]),
-                    tsl_vf_load(g->scale + at), tsl_vf_load(g->bias + at));
-            }
-            if (z_row) {
-                tsl_panel_load_s8(z_row + p * TSL_PANEL, z);
-                TSL_UNROLL
-                for (int v = 0; v < TSL_PANEL_VECTORS; v++)
-                    y[v] = tsl_vf_multiply_add(tsl_vi_to_float(z[v]), z_scale, y[v]);
-            }
-            TSL_UNROLL
-            for (int v = 0; v < TSL_PANEL_VECTORS; v++) q[v] = tsl_vf_requantize(y[v], lo, hi);
-            tsl_panel_store_s8(c + p * TSL_PANEL, q);
+        for (int v = 0; v < TSL_PANEL_VECTORS; v++) {
+            size_t at = channel + (size_t)(p * TSL_PANEL + v * TSL_LANES);
+            y[v] = tsl_vf_multiply_add(tsl_vi_to_float(sum[p * TSL_PANEL_VECTORS + v]),
+                tsl_vf_load(g->scale + at), tsl_vf_load(g->bias + at));
         }
+        if (z_row) {
+            tsl_panel_load_s8(z_row + p * TSL_PANEL, z);
+            TSL_UNROLL
+            for (int v = 0; v < TSL_PANEL_VECTORS; v++)
+                y[v] = tsl_vf_multiply_add(tsl_vi_to_float(z[v]), z_scale, y[v]);
+        }
+        TSL_UNROLL
+        for (int v = 0; v < TSL_PANEL_VECTORS; v++) q[v] = tsl_vf_requantize(y[v], lo, hi);
+        tsl_panel_store_s8(c + p * TSL_PANEL, q);
     }
 }
 
-// `rows` pixels by `panels` panels; these and kind are constants after inlining.
+// One row's next four channels, times those of `vectors` vectors of output channels.
+TSL_INLINE void multiply_row(const char *a, const int8_t *w, size_t panel_stride, const int vectors,
+    const tsl_activation_kind kind, tsl_vi sum[TSL_TILE_VECTORS]) {
+    tsl_activation activation = tsl_activation_of(tsl_vi_broadcast(a), kind);
+    TSL_UNROLL
+    for (int v = 0; v < vectors; v++)
+        sum[v] = tsl_dot(sum[v], activation,
+            w + (size_t)(v / TSL_PANEL_VECTORS) * panel_stride + (v % TSL_PANEL_VECTORS) * TSL_VECTOR_BYTES,
+            kind);
+}
+
+TSL_INLINE void copy_row(const tsl_vi *from, const int vectors, tsl_vi *to) {
+    TSL_UNROLL
+    for (int v = 0; v < vectors; v++) to[v] = from[v];
+}
+
+TSL_INLINE void spill_row(int32_t *to, const int vectors, const tsl_vi *from) {
+    TSL_UNROLL
+    for (int v = 0; v < vectors; v++) tsl_vi_store(to + v * TSL_LANES, from[v]);
+}
+
+// `rows` pixels by `panels` panels; these and kind are constants after inlining. Rows are written out by
+// macro, since an unrolled loop came too late for clang 14 to keep their sums in registers.
 TSL_INLINE void tile(const tsl_gemm_s8_args *g, size_t row, size_t panel, const int rows, const int panels,
     const tsl_activation_kind kind, ptrdiff_t prefetch) {
     const int vectors = panels * TSL_PANEL_VECTORS;
-    const size_t channel = panel * TSL_PANEL;
+    const size_t channel = panel * TSL_PANEL, n_taps = g->n_taps, k4 = g->k4, panel_stride = g->panel_stride;
     const char *a[TSL_TILE_ROWS];
-    tsl_vi sum[TSL_TILE_ROWS][TSL_TILE_VECTORS];
+    tsl_vi first[TSL_TILE_VECTORS], sum[TSL_TILE_ROWS][TSL_TILE_VECTORS];
     TSL_UNROLL
-    for (int v = 0; v < vectors; v++) sum[0][v] = first_sum(g, channel + (size_t)v * TSL_LANES, kind);
-    TSL_UNROLL
-    for (int r = 0; r < rows; r++) {
-        a[r] = (const char *)g->a + g->a_row[row + (size_t)r];
-        TSL_UNROLL
-        for (int v = 0; v < vectors; v++) sum[r][v] = sum[0][v];
+    for (int v = 0; v < vectors; v++) first[v] = first_sum(g, channel + (size_t)v * TSL_LANES, kind);
+#define TSL_ROW(height)                                                                                      \
+    if (height <= rows) {                                                                                    \
+        a[height - 1] = (const char *)g->a + g->a_row[row + height - 1];                                     \
+        copy_row(first, vectors, sum[height - 1]);                                                           \
     }
-    const int8_t *w = g->w + panel * g->panel_stride;
-    for (size_t t = 0; t < g->n_taps; t++) {
+    TSL_TILE_HEIGHTS(TSL_ROW)
+#undef TSL_ROW
+    const int8_t *w = g->w + panel * panel_stride;
+    for (size_t t = 0; t < n_taps; t++) {
         ptrdiff_t offset = g->tap[t];
-        for (size_t i = 0; i < g->k4; i++, offset += TSL_K_GROUP, w += TSL_GROUP_BYTES) {
+        for (size_t i = 0; i < k4; i++, offset += TSL_K_GROUP, w += TSL_GROUP_BYTES) {
             TSL_UNROLL
             for (int p = 0; p < panels; p++)
-                _mm_prefetch((const char *)w + (size_t)p * g->panel_stride + prefetch, _MM_HINT_T1);
-            TSL_UNROLL
-            for (int r = 0; r < rows; r++) {
-                tsl_activation activation = tsl_activation_of(tsl_vi_broadcast(a[r] + offset), kind);
-                TSL_UNROLL
-                for (int v = 0; v < vectors; v++)
-                    sum[r][v] = tsl_dot(sum[r][v], activation,
-                        w + (size_t)(v / TSL_PANEL_VECTORS) * g->panel_stride +
-                            (v % TSL_PANEL_VECTORS) * TSL_VECTOR_BYTES,
-                        kind);
-            }
+                _mm_prefetch((const char *)w + (size_t)p * panel_stride + prefetch, _MM_HINT_T1);
+#define TSL_ROW(height)                                                                                      \
+    if (height <= rows) multiply_row(a[height - 1] + offset, w, panel_stride, vectors, kind, sum[height - 1]);
+            TSL_TILE_HEIGHTS(TSL_ROW)
+#undef TSL_ROW
         }
     }
     if (g->c_s8 && channel + (size_t)panels * TSL_PANEL <= g->n) {
-        store(g, row, channel, rows, panels, sum);
+#define TSL_ROW(height)                                                                                      \
+    if (height <= rows) store_row(g, row + height - 1, channel, panels, sum[height - 1]);
+        TSL_TILE_HEIGHTS(TSL_ROW)
+#undef TSL_ROW
         return;
     }
     int32_t sums[TSL_TILE_ROWS * TSL_TILE_VECTORS * TSL_LANES];
-    TSL_UNROLL
-    for (int r = 0; r < rows; r++) {
-        TSL_UNROLL
-        for (int v = 0; v < vectors; v++) tsl_vi_store(sums + (r * vectors + v) * TSL_LANES, sum[r][v]);
-    }
+#define TSL_ROW(height)                                                                                      \
+    if (height <= rows) spill_row(sums + (height - 1) * vectors * TSL_LANES, vectors, sum[height - 1]);
+    TSL_TILE_HEIGHTS(TSL_ROW)
+#undef TSL_ROW
     store_few(g, row, (size_t)rows, channel, sums, (size_t)vectors * TSL_LANES);
 }
 
