@@ -182,8 +182,22 @@ static tslim_status read_constant(tsl_onnx_reader *reader, const node_message *m
     return TSLIM_OK;
 }
 
+// The operands that only the library's passes add, a residual and MatMul's bias, are not for files to have.
+static size_t most_inputs(tsl_op op) {
+    switch (op) {
+    case TSL_OP_CONV:
+    case TSL_OP_CONV_TRANSPOSE:
+    case TSL_OP_GEMM: return 3;
+    case TSL_OP_MATMUL: return 2;
+    default: return SIZE_MAX; // the verifier knows
+    }
+}
+
 static tslim_status add_node(tsl_onnx_reader *reader, const node_message *m, const tsl_attrs *attrs) {
     tslim_graph *graph = reader->graph;
+    tsl_op op = tsl_op_find(m->domain, m->op_type);
+    TSL_REQUIRE(m->inputs.count <= most_inputs(op), TSLIM_ERROR_BAD_FILE, "%zu operands, at most %zu", m->inputs.count,
+        most_inputs(op));
     TSL_REQUIRE(m->inputs.count <= reader->ctx->limits.nodes && m->outputs.count <= reader->ctx->limits.nodes,
         TSLIM_ERROR_LIMIT, "%zu inputs and %zu outputs", m->inputs.count, m->outputs.count);
     uint32_t *outputs = tsl_arena_array(&graph->arena, m->outputs.count, sizeof(*outputs));
@@ -192,7 +206,7 @@ static tslim_status add_node(tsl_onnx_reader *reader, const node_message *m, con
     const char *name = *m->name ? m->name : NULL;
     if (!name && (m->outputs.count == 0 || outputs[0] == TSL_NONE)) name = m->op_type;
     uint32_t index;
-    TSL_TRY(tsl_graph_add_node(graph, tsl_op_find(m->domain, m->op_type), name, (uint32_t)m->inputs.count, NULL,
+    TSL_TRY(tsl_graph_add_node(graph, op, name, (uint32_t)m->inputs.count, NULL,
         (uint32_t)m->outputs.count, outputs, &index));
     graph->nodes[index].op_type = m->op_type;
     graph->nodes[index].domain = m->domain;

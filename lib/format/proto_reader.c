@@ -19,6 +19,8 @@ static pb_istream_t view_stream(tsl_view *cursor) {
 }
 
 tsl_view tsl_view_take(pb_istream_t *stream) {
+    // A number where bytes belong is handed over by the decoder in a small buffer of its own.
+    if (stream->callback != read_view) return (tsl_view){0};
     tsl_view *cursor = stream->state;
     tsl_view taken = {cursor->data, stream->bytes_left};
     cursor->data += taken.size;
@@ -29,8 +31,9 @@ tsl_view tsl_view_take(pb_istream_t *stream) {
 
 static bool decode_view(pb_istream_t *stream, const pb_field_t *field, void **arg) {
     (void)field;
-    *(tsl_view *)*arg = tsl_view_take(stream);
-    return true;
+    tsl_view *view = *arg;
+    *view = tsl_view_take(stream);
+    return view->data != NULL;
 }
 
 tslim_status tsl_proto_text(tsl_proto *proto, tsl_view view, const char **text) {
@@ -50,6 +53,7 @@ bool tsl_proto_failed(tsl_proto *proto, tslim_status status) {
 tslim_status tsl_proto_parse(
     tsl_proto *proto, tsl_view view, const pb_msgdesc_t *fields, void *message, const char *what) {
     proto->status = TSLIM_OK;
+    TSL_REQUIRE(view.data, TSLIM_ERROR_BAD_FILE, "a number where a %s belongs", what);
     size_t offset = (size_t)(view.data - proto->start), size = view.size;
     pb_istream_t stream = view_stream(&view);
     if (pb_decode(&stream, fields, message)) return TSLIM_OK;
@@ -119,8 +123,9 @@ static bool decode_views(pb_istream_t *stream, const pb_field_t *field, void **a
     tsl_views *views = *arg;
     if (!tsl_grow(views->proto->ctx, (void **)&views->items, &views->capacity, views->count + 1, sizeof(tsl_view)))
         return tsl_proto_failed(views->proto, tsl_no_memory(views->count * sizeof(tsl_view)));
-    views->items[views->count++] = tsl_view_take(stream);
-    return true;
+    tsl_view view = tsl_view_take(stream);
+    views->items[views->count++] = view;
+    return view.data != NULL;
 }
 
 void tsl_views_free(tsl_views *views) {

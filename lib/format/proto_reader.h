@@ -23,7 +23,8 @@ typedef struct tsl_proto {
     tslim_status status;  // why a callback returned false; OK when the parser itself did
 } tsl_proto;
 
-// All that is left of a (sub)stream, which is consumed.
+// All that is left of a (sub)stream, which is consumed. `data` is NULL when the field has another wire type than bytes:
+// tsl_proto_parse refuses such a view.
 tsl_view tsl_view_take(pb_istream_t *stream);
 
 // Text of the file as a string of the graph's arena. BAD_FILE for a NUL or too long a text.

@@ -237,6 +237,13 @@ static tslim_status claim_outputs(file_reader *r, const uint32_t *outputs, size_
     return TSLIM_OK;
 }
 
+// Only a node that sums products adds a residual, and it comes behind what ONNX gives that node.
+static bool can_have_residual(const tsl_node *node, int32_t residual) {
+    bool sums = node->op == TSL_OP_CONV || node->op == TSL_OP_CONV_TRANSPOSE || node->op == TSL_OP_GEMM ||
+        node->op == TSL_OP_MATMUL;
+    return sums && residual == 3 && node->n_inputs == 4;
+}
+
 static tslim_status convert_node(file_reader *r, const node_parts *p) {
     const char *name, *op_type, *domain;
     uint32_t *inputs, *outputs, index;
@@ -256,8 +263,8 @@ static tslim_status convert_node(file_reader *r, const node_parts *p) {
     for (size_t i = 0; i < p->attributes.count; i++)
         TSL_TRY(read_attribute(r, p->attributes.items[i], &node->attrs.items[node->attrs.count++]));
     if (p->message.has_residual) {
-        TSL_REQUIRE(p->message.residual >= 0 && (uint32_t)p->message.residual < node->n_inputs, TSLIM_ERROR_BAD_FILE,
-            "node '%s': residual %d of %u inputs", name, (int)p->message.residual, node->n_inputs);
+        TSL_REQUIRE(can_have_residual(node, p->message.residual), TSLIM_ERROR_BAD_FILE,
+            "node '%s' (%s): residual %d of %u inputs", name, op_type, (int)p->message.residual, node->n_inputs);
         node->epilogue.residual = p->message.residual;
     }
     node->epilogue.clamp = p->message.clamp;
