@@ -4,6 +4,8 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/file.h"
@@ -22,10 +24,19 @@ void tsl_json_add_string(tsl_text *text, const char *string) {
 }
 
 void tsl_json_add_number(tsl_text *text, double number) {
-    if (isfinite(number))
-        tsl_text_add(text, "%.17g", number);
-    else
+    char digits[32];
+    if (!isfinite(number)) {
         tsl_text_add(text, "null");
+        return;
+    }
+    // The fewest digits that read back as the same number.
+    for (int precision = 15; precision <= 17; precision++) {
+        snprintf(digits, sizeof(digits), "%.*g", precision, number);
+        if (strtod(digits, NULL) == number) break;
+    }
+    for (char *c = digits; *c; c++) // the host's locale may have another decimal point
+        if (!strchr("0123456789+-e", *c)) *c = '.';
+    tsl_text_add(text, "%s", digits);
 }
 
 tslim_status tsl_json_read_file(tslim_context *ctx, const char *path, const char *schema, cJSON **root) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Curves as SVG: a small panel for each group, all with the same axes, so that groups can be compared at a
 // glance.
+#include <locale.h>
 #include <math.h>
 #include <string.h>
 
@@ -130,17 +131,14 @@ static void add_panel(tsl_text *text, const tslim_sensitivity *s, uint32_t group
         HEIGHT / 2, axis_names[s->metric]);
 }
 
-tslim_status tslim_sensitivity_save_plot(const tslim_sensitivity *s, const char *path) {
-    TSL_REQUIRE(s && path, TSLIM_ERROR_INVALID_ARGUMENT, "sensitivity or path is NULL");
+static void add_plot(tsl_text *text, const tslim_sensitivity *s) {
     uint32_t columns = s->n_groups < COLUMNS ? s->n_groups : COLUMNS,
              rows = (s->n_groups + COLUMNS - 1) / COLUMNS;
     if (columns < 2) columns = 2; // room for the heading
     uint32_t width = 2 * MARGIN + columns * (WIDTH + LEFT + GAP_X),
              height = HEADER + rows * (HEIGHT + TOP + GAP_Y) + MARGIN;
     scale axis = choose_scale(s);
-    tsl_text text;
-    tsl_text_init(&text, s->ctx);
-    tsl_text_add(&text,
+    tsl_text_add(text,
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%u\" height=\"%u\" viewBox=\"0 0 %u %u\" "
         "font-family=\"Helvetica, Arial, "
         "sans-serif\">\n<style>.grid{stroke:#e3e6ea}.tick{font-size:10px;fill:#596170}"
@@ -148,15 +146,29 @@ tslim_status tslim_sensitivity_save_plot(const tslim_sensitivity *s, const char 
         ".curve{fill:none;stroke:#1f6feb;stroke-width:2}.dot{fill:#1f6feb}</style>\n"
         "<rect width=\"100%%\" height=\"100%%\" fill=\"#fff\"/>\n",
         width, height, width, height);
-    tsl_text_add(&text,
+    tsl_text_add(text,
         "<text x=\"%d\" y=\"26\" font-size=\"16\" font-weight=\"600\" fill=\"#1c2430\">Sensitivity to "
         "pruning: %s"
         "</text>\n<text x=\"%d\" y=\"46\" class=\"tick\">Each group pruned alone by %s; dashed: the whole "
         "network, %.4g"
         "</text>\n",
         MARGIN, axis_names[s->metric], MARGIN, tslim_criterion_name(s->criterion), s->baseline * axis.factor);
-    for (uint32_t g = 0; g < s->n_groups; g++) add_panel(&text, s, g, &axis);
-    tsl_text_add(&text, "</svg>\n");
+    for (uint32_t g = 0; g < s->n_groups; g++) add_panel(text, s, g, &axis);
+    tsl_text_add(text, "</svg>\n");
+}
+
+tslim_status tslim_sensitivity_save_plot(const tslim_sensitivity *s, const char *path) {
+    TSL_REQUIRE(s && path, TSLIM_ERROR_INVALID_ARGUMENT, "sensitivity or path is NULL");
+    tsl_text text;
+    tsl_text_init(&text, s->ctx);
+    // SVG wants a point in its numbers, whatever the host's locale has.
+    locale_t plain = newlocale(LC_NUMERIC_MASK, "C", (locale_t)0);
+    locale_t host = plain ? uselocale(plain) : (locale_t)0;
+    add_plot(&text, s);
+    if (plain) {
+        uselocale(host);
+        freelocale(plain);
+    }
     tslim_status status = tsl_text_status(&text);
     if (status == TSLIM_OK) status = tsl_file_write(s->ctx, path, text.data, text.length);
     tsl_text_clear(&text);

@@ -163,7 +163,8 @@ static tslim_status edit_input(
     return TSLIM_OK;
 }
 
-// Whether the axis shrinks at all: a bound that counts from the end changes even where no channel before it goes.
+// Whether the axis shrinks at all: a bound that counts from the end changes even where no channel before it
+// goes.
 static bool changes(const tsl_atoms *atoms, const tsl_edit *edit, const uint8_t *removed) {
     uint32_t dim = (uint32_t)atoms->graph->values[edit->value].shape.dims[edit->axis];
     return tsl_atoms_kept(atoms, atoms->axes[edit->value].atoms[edit->axis], dim, removed) != dim;
