@@ -8,8 +8,13 @@
 
 #include <cmocka.h>
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
+#include "base/file.h"
 #include "format/onnx.h"
 #include "support/failing_allocator.h"
 #include "support/onnx_builder.h"
@@ -433,6 +438,93 @@ static void test_limits(void **state) {
     tslim_context_destroy(small);
 }
 
+// ---- External data ----
+
+static char folder[] = "/tmp/tsl_onnx_XXXXXX";
+
+static void in_folder(char *path, size_t size, const char *name) {
+    snprintf(path, size, "%s/%s", folder, name);
+}
+
+static void write_file(const char *name, const void *data, size_t size) {
+    char path[256];
+    in_folder(path, sizeof(path), name);
+    assert_int_equal(tsl_file_write(ctx, path, data, size), TSLIM_OK);
+}
+
+static void add_entry(proto *tensor, const char *key, const char *value) {
+    proto entry = {0};
+    proto_text(&entry, 1, key);
+    proto_text(&entry, 2, value);
+    proto_message(tensor, ONNX_TENSOR_EXTERNAL, &entry);
+}
+
+// A model in the folder, whose weights of two floats lie in another file.
+static tslim_status load_external(const char *location, const char *offset, const char *length) {
+    proto g = {0}, model = {0}, tensor = {0};
+    start_relu(&g);
+    onnx_tensor(&tensor, "w", TSLIM_DTYPE_FLOAT, DIMS(2));
+    proto_number(&tensor, ONNX_TENSOR_LOCATION, 1);
+    add_entry(&tensor, "location", location);
+    if (offset) add_entry(&tensor, "offset", offset);
+    if (length) add_entry(&tensor, "length", length);
+    proto_message(&g, ONNX_GRAPH_INITIALIZER, &tensor);
+    add_node(&g, "Identity", "", "w", "z");
+    onnx_value(&g, ONNX_GRAPH_OUTPUT, "z", DIMS(2));
+    onnx_model(&model, 17, &g);
+    write_file("models/model.onnx", model.data, model.size);
+    char path[256];
+    in_folder(path, sizeof(path), "models/model.onnx");
+    graph = NULL;
+    return tslim_graph_load_file(ctx, path, &graph);
+}
+
+static void test_external_data(void **state) {
+    (void)state;
+    const float data[6] = {0, 1, 2, 3, 4, 5};
+    write_file("models/weights.bin", data, sizeof(data));
+    assert_int_equal(load_external("weights.bin", NULL, "8"), TSLIM_OK);
+    expect_bytes("w", TSLIM_DTYPE_FLOAT, &data[0], 8);
+    tslim_graph_destroy(graph);
+    assert_int_equal(load_external("./weights.bin", "16", NULL), TSLIM_OK);
+    expect_bytes("w", TSLIM_DTYPE_FLOAT, &data[4], 8);
+    tslim_graph_destroy(graph);
+    // Past the end, also where the sum wraps; too short; not a number; not there.
+    assert_int_equal(load_external("weights.bin", "20", "8"), TSLIM_ERROR_BAD_FILE);
+    assert_int_equal(load_external("weights.bin", "18446744073709551612", "8"), TSLIM_ERROR_BAD_FILE);
+    assert_int_equal(load_external("weights.bin", "0", "4"), TSLIM_ERROR_BAD_FILE);
+    assert_int_equal(load_external("weights.bin", "-4", "8"), TSLIM_ERROR_BAD_FILE);
+    assert_int_equal(load_external("nothing.bin", NULL, "8"), TSLIM_ERROR_IO);
+}
+
+static void test_external_data_elsewhere(void **state) {
+    (void)state;
+    const float data[2] = {6, 7};
+    char outside[256], link[256], neighbour[256];
+    in_folder(outside, sizeof(outside), "outside.bin");
+    in_folder(link, sizeof(link), "models/link.bin");
+    write_file("outside.bin", data, sizeof(data));
+    write_file("models_too/weights.bin", data, sizeof(data)); // the folder's name is a prefix of this one's
+    in_folder(neighbour, sizeof(neighbour), "models_too/weights.bin");
+    assert_int_equal(symlink("../outside.bin", link), 0);
+    assert_int_equal(load_external("../outside.bin", NULL, "8"), TSLIM_ERROR_BAD_FILE);
+    assert_int_equal(load_external("../models_too/weights.bin", NULL, "8"), TSLIM_ERROR_BAD_FILE);
+    assert_int_equal(load_external(outside, NULL, "8"), TSLIM_ERROR_BAD_FILE);
+    assert_int_equal(load_external("link.bin", NULL, "8"), TSLIM_ERROR_BAD_FILE);
+    assert_int_equal(load_external("", NULL, "8"), TSLIM_ERROR_BAD_FILE);
+    assert_int_equal(load_external(".", NULL, "8"), TSLIM_ERROR_BAD_FILE);
+    proto g = {0}, tensor = {0};
+    start_relu(&g);
+    onnx_tensor(&tensor, "w", TSLIM_DTYPE_FLOAT, DIMS(2));
+    proto_number(&tensor, ONNX_TENSOR_LOCATION, 1);
+    add_entry(&tensor, "location", "weights.bin");
+    proto_message(&g, ONNX_GRAPH_INITIALIZER, &tensor);
+    expect_failure(17, &g, TSLIM_ERROR_UNSUPPORTED, "weights.bin"); // in memory there is no folder
+    unlink(link);
+    unlink(outside);
+    unlink(neighbour);
+}
+
 // ---- Damage ----
 
 // One of everything that the reader treats specially.
@@ -532,11 +624,22 @@ static int set_up(void **state) {
     tslim_context_options options;
     tslim_context_options_init(&options);
     options.n_threads = 1;
+    char models[256], models_too[256];
+    if (!mkdtemp(folder)) return -1;
+    in_folder(models, sizeof(models), "models");
+    in_folder(models_too, sizeof(models_too), "models_too");
+    if (mkdir(models, 0700) != 0 || mkdir(models_too, 0700) != 0) return -1;
     return tslim_context_create(&options, &ctx) == TSLIM_OK ? 0 : -1;
 }
 
 static int tear_down(void **state) {
     (void)state;
+    static const char *const left[] = {"models/model.onnx", "models/weights.bin", "models", "models_too", ""};
+    for (size_t i = 0; i < sizeof(left) / sizeof(left[0]); i++) {
+        char path[256];
+        in_folder(path, sizeof(path), left[i]);
+        remove(path);
+    }
     tslim_context_destroy(ctx);
     return 0;
 }
@@ -557,6 +660,8 @@ int main(void) {
         cmocka_unit_test(test_wrong_names),
         cmocka_unit_test(test_wrong_wire_types),
         cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_external_data),
+        cmocka_unit_test(test_external_data_elsewhere),
         cmocka_unit_test(test_truncation),
         cmocka_unit_test(test_flipped_bytes),
         cmocka_unit_test(test_failing_allocations),
