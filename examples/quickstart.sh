@@ -48,8 +48,8 @@ echo "== sensitivity: accuracy against ratio for each group, on 2,000 images"
 "$tinyslim" sensitivity "$float" "${training[@]}" --labels "$data/train-labels-idx1-ubyte.gz" --limit 2000 "${prepare[@]}" \
   --ratios 0.1,0.2,0.3,0.4,0.5 -o "$out/sensitivity.json" --plot "$out/sensitivity.svg"
 
-echo "== prune: each group as far as it costs at most 1 point by itself"
-"$tinyslim" prune "$float" -o "$out/pruned.onnx" --max-loss 0.01 --sensitivity "$out/sensitivity.json" \
+echo "== prune: each group as far as it costs at most half a point by itself"
+"$tinyslim" prune "$float" -o "$out/pruned.onnx" --max-loss 0.005 --round 4 --sensitivity "$out/sensitivity.json" \
   --plan "$out/plan.json"
 
 # name, model: calibrates on 1,000 training images and quantizes.

@@ -31,9 +31,14 @@ static uint32_t greatest_common_divisor(uint32_t a, uint32_t b) {
     return a;
 }
 
+// So many units are the fewest whose channels are a multiple of round_to.
+static uint32_t rounding_step(const tsl_group *group, uint32_t round_to) {
+    return round_to > 1 ? round_to / greatest_common_divisor(round_to, group->width ? group->width : 1) : 1;
+}
+
 uint32_t tsl_round_kept(const tsl_group *group, double target, uint32_t round_to, uint32_t min_channels) {
     uint32_t width = group->width ? group->width : 1, n = group->n_units;
-    uint32_t step = round_to > 1 ? round_to / greatest_common_divisor(round_to, width) : 1;
+    uint32_t step = rounding_step(group, round_to);
     uint32_t least = min_channels / width + (min_channels % width != 0);
     if (least < 1) least = 1;
     if (least > n) least = n;
@@ -184,8 +189,11 @@ static void set_dial(const chooser *c, double x) {
         const tsl_group *group = &c->groups->groups[g];
         double ratio = ratio_at(c, g, x);
         if (ratio <= 0) continue;
-        uint32_t kept = tsl_round_kept(
-            group, group->n_units * (1 - ratio), c->options->round_to, c->options->min_channels);
+        double target = group->n_units * (1 - ratio);
+        uint32_t step = rounding_step(group, c->options->round_to);
+        // A loss is a promise: there rounding may only keep more.
+        if (by_sensitivity(c)) target = ceil(target / step - 1e-9) * step;
+        uint32_t kept = tsl_round_kept(group, target, c->options->round_to, c->options->min_channels);
         for (uint32_t i = 0; i < group->n_units - kept; i++)
             c->plan->removed[group->units[c->order[g][i]]] = 1;
     }

@@ -243,6 +243,19 @@ static void test_max_loss(void **state) {
     assert_ok(tslim_prune_plan_group_info(plan, 1, &info));
     assert_int_equal(info.pruned, 18); // between 0.01 at a half and 0.05 at three quarters
     tslim_prune_plan_destroy(plan);
+    options.round_to = 16; // a loss is a promise: rounding never takes more
+    assert_ok(tslim_prune_plan_create(b.graph, &options, &plan));
+    assert_ok(tslim_prune_plan_group_info(plan, 0, &info));
+    assert_int_equal(info.pruned, 0);
+    assert_ok(tslim_prune_plan_group_info(plan, 1, &info));
+    assert_int_equal(info.pruned, 16);
+    tslim_prune_plan_destroy(plan);
+    options.round_to = 12; // 14 would stay: rounding to 12 would cost more than was allowed
+    assert_ok(tslim_prune_plan_create(b.graph, &options, &plan));
+    assert_ok(tslim_prune_plan_group_info(plan, 1, &info));
+    assert_int_equal(info.pruned, 32 - 24);
+    tslim_prune_plan_destroy(plan);
+    options.round_to = 1;
     options.target_macs = 0.25; // more than that loss allows: it is raised for both
     assert_ok(tslim_prune_plan_create(b.graph, &options, &plan));
     assert_ok(tslim_prune_plan_totals(plan, &before, &after));
