@@ -37,7 +37,7 @@ static int set_up(void **state) {
     for (size_t i = 0; i < SAMPLES * ELEMENTS; ++i) (&images[0][0])[i] = (float)tsl_rng_normal(&rng);
     for (size_t i = 0; i < SAMPLES; ++i)
         labels[i] = (int64_t)tsl_rng_below(&rng, CLASSES - 1); // one class is never asked for
-    return tslim_context_create(NULL, &ctx);
+    return tslim_context_create(NULL, &ctx) == TSLIM_OK ? 0 : 1;
 }
 
 static int tear_down(void **state) {
