@@ -55,15 +55,15 @@ def tinyslim(*arguments, expect=0):
     return json.loads(done.stdout) if "--json" in arguments else done.stdout
 
 
-def run(model, x, folder):
-    """The command's outputs for one input, in the model's order."""
+def run(model, x, folder, names_from=None):
+    """The command's outputs for one input, in the model's order: that of an ONNX file, if need be another than the model."""
     import onnx
     np.save(os.path.join(folder, "input.npy"), x)
     out = os.path.join(folder, "out", "")
     os.makedirs(out, exist_ok=True)
     tinyslim("run", model, "--input", os.path.join(folder, "input.npy"), "--output", out,
              "--shape", "x".join(map(str, x.shape)))
-    names = [o.name for o in onnx.load(model, load_external_data=False).graph.output]
+    names = [o.name for o in onnx.load(names_from or model, load_external_data=False).graph.output]
     safe = ["".join(c if c.isalnum() or c in "._-" else "_" for c in name) for name in names]
     return [np.load(os.path.join(out, name + ".npy")) for name in safe]
 
