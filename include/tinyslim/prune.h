@@ -78,7 +78,7 @@ typedef struct tslim_prune_options {
     uint32_t round_to;  /**< channels that stay are a multiple of this; default 8; 1: any number */
     uint32_t min_channels; /**< at least so many stay; default 1 */
     double shallow_ratio; /**< largest ratio of a shallow group, as a fraction of the asked one; default 0.5 */
-    const char *const *exclude; /**< names of layers or groups that stay whole */
+    const char *const *exclude; /**< names of groups, or of layers, whose channels all stay */
     uint32_t n_exclude;
     uint64_t seed;      /**< for RANDOM */
     const tslim_input_shape *shapes;

@@ -25,7 +25,7 @@ enum {
 static const char *const axis_names[] = {
     "top-1 accuracy (%)", "top-5 accuracy (%)", "loss (nats)", "distance from the original"};
 
-// Round numbers for an axis: `step` is 1, 2 or 5 times a power of ten.
+// Round numbers for an axis: `step` is 1, 2, 2.5 or 5 times a power of ten.
 typedef struct scale {
     double low, high, step, factor; // factor: from stored to shown
 } scale;
@@ -59,7 +59,7 @@ static scale choose_scale(const tslim_sensitivity *s) {
     high *= axis.factor;
     double span = high - low > 1e-9 ? high - low : 1, power = pow(10, floor(log10(span / 4))),
            ratio = span / 4 / power;
-    axis.step = power * (ratio <= 1 ? 1 : ratio <= 2 ? 2 : ratio <= 5 ? 5 : 10);
+    axis.step = power * (ratio <= 1 ? 1 : ratio <= 2 ? 2 : ratio <= 2.5 ? 2.5 : ratio <= 5 ? 5 : 10);
     axis.low = floor(low / axis.step) * axis.step;
     axis.high = ceil(high / axis.step) * axis.step;
     if (axis.high - axis.low < axis.step / 2) axis.high = axis.low + axis.step;
