@@ -18,8 +18,8 @@ void tsl_step_bounds(const tsl_step *step, float *lo, float *hi) {
 
 void tsl_step_quantized_bounds(const tsl_step *step, float scale, float *lo, float *hi) {
     tsl_step_bounds(step, lo, hi);
-    float q_lo = nearbyintf((float)((double)*lo / (double)scale));
-    float q_hi = nearbyintf((float)((double)*hi / (double)scale));
+    float q_lo = (float)nearbyint((double)*lo / (double)scale);
+    float q_hi = (float)nearbyint((double)*hi / (double)scale);
     *lo = q_lo > -128.0f ? fminf(q_lo, 127.0f) : -128.0f;
     *hi = q_hi < 127.0f ? fmaxf(q_hi, -128.0f) : 127.0f;
 }
