@@ -12,6 +12,13 @@
 
 #define TSL_LANES 16
 
+// Inlining some hundred loops with a sanitizer's checks in each takes a compiler a minute and a gigabyte.
+#if defined(__SANITIZE_ADDRESS__)
+#define V_FUNCTION static __attribute__((noinline, unused))
+#else
+#define V_FUNCTION static inline
+#endif
+
 #if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512DQ__) && defined(__AVX512VL__)
 
 #include <immintrin.h>
@@ -19,77 +26,77 @@
 typedef __m512 vf;
 typedef __mmask16 vm;
 
-static inline vf v_set(float x) {
+V_FUNCTION vf v_set(float x) {
     return _mm512_set1_ps(x);
 }
-static inline vf v_load_all(const float *p) {
+V_FUNCTION vf v_load_all(const float *p) {
     return _mm512_loadu_ps(p);
 }
-static inline void v_store_all(float *p, vf v) {
+V_FUNCTION void v_store_all(float *p, vf v) {
     _mm512_storeu_ps(p, v);
 }
-static inline vf v_load_some(const float *p, size_t n) {
+V_FUNCTION vf v_load_some(const float *p, size_t n) {
     return _mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1u), p);
 }
-static inline void v_store_some(float *p, vf v, size_t n) {
+V_FUNCTION void v_store_some(float *p, vf v, size_t n) {
     _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1u), v);
 }
-static inline vf v_add(vf a, vf b) {
+V_FUNCTION vf v_add(vf a, vf b) {
     return _mm512_add_ps(a, b);
 }
-static inline vf v_sub(vf a, vf b) {
+V_FUNCTION vf v_sub(vf a, vf b) {
     return _mm512_sub_ps(a, b);
 }
-static inline vf v_mul(vf a, vf b) {
+V_FUNCTION vf v_mul(vf a, vf b) {
     return _mm512_mul_ps(a, b);
 }
-static inline vf v_div(vf a, vf b) {
+V_FUNCTION vf v_div(vf a, vf b) {
     return _mm512_div_ps(a, b);
 }
-static inline vf v_sqrt(vf a) {
+V_FUNCTION vf v_sqrt(vf a) {
     return _mm512_sqrt_ps(a);
 }
-static inline vf v_fma(vf a, vf b, vf c) {
+V_FUNCTION vf v_fma(vf a, vf b, vf c) {
     return _mm512_fmadd_ps(a, b, c);
 }
-static inline vf v_max(vf a, vf b) {
+V_FUNCTION vf v_max(vf a, vf b) {
     return _mm512_max_ps(a, b);
 }
-static inline vf v_min(vf a, vf b) {
+V_FUNCTION vf v_min(vf a, vf b) {
     return _mm512_min_ps(a, b);
 }
-static inline vf v_round(vf a) {
+V_FUNCTION vf v_round(vf a) {
     return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 }
-static inline vf v_floor(vf a) {
+V_FUNCTION vf v_floor(vf a) {
     return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
 }
-static inline vf v_ceil(vf a) {
+V_FUNCTION vf v_ceil(vf a) {
     return _mm512_roundscale_ps(a, _MM_FROUND_TO_POS_INF | _MM_FROUND_NO_EXC);
 }
-static inline vf v_abs(vf a) {
+V_FUNCTION vf v_abs(vf a) {
     return _mm512_abs_ps(a);
 }
-static inline vf v_neg(vf a) {
+V_FUNCTION vf v_neg(vf a) {
     return _mm512_xor_ps(a, _mm512_set1_ps(-0.0f));
 }
-static inline vm v_less(vf a, vf b) {
+V_FUNCTION vm v_less(vf a, vf b) {
     return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ);
 }
-static inline vm v_equal(vf a, vf b) {
+V_FUNCTION vm v_equal(vf a, vf b) {
     return _mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ);
 }
-static inline vm v_is_nan(vf a) {
+V_FUNCTION vm v_is_nan(vf a) {
     return _mm512_cmp_ps_mask(a, a, _CMP_UNORD_Q);
 }
-static inline vf v_select(vm m, vf yes, vf no) {
+V_FUNCTION vf v_select(vm m, vf yes, vf no) {
     return _mm512_mask_blend_ps(m, no, yes);
 }
-static inline vf v_copy_sign(vf magnitude, vf sign) {
+V_FUNCTION vf v_copy_sign(vf magnitude, vf sign) {
     __m512 bit = _mm512_set1_ps(-0.0f);
     return _mm512_or_ps(_mm512_andnot_ps(bit, magnitude), _mm512_and_ps(bit, sign));
 }
-static inline vf v_power_of_2(vf biased, uint32_t bias, int halves, int half) {
+V_FUNCTION vf v_power_of_2(vf biased, uint32_t bias, int halves, int half) {
     __m512i n = _mm512_sub_epi32(_mm512_castps_si512(biased), _mm512_set1_epi32((int)bias));
     if (halves == 2) {
         __m512i first = _mm512_srai_epi32(n, 1);
@@ -97,10 +104,10 @@ static inline vf v_power_of_2(vf biased, uint32_t bias, int halves, int half) {
     }
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(n, _mm512_set1_epi32(127)), 23));
 }
-static inline vf v_load_s8_all(const int8_t *p) {
+V_FUNCTION vf v_load_s8_all(const int8_t *p) {
     return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(const void *)p)));
 }
-static inline void v_store_s8_all(int8_t *p, vf v) {
+V_FUNCTION void v_store_s8_all(int8_t *p, vf v) {
     v = _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(v, v, _CMP_ORD_Q), v);
     v = _mm512_min_ps(_mm512_max_ps(v, _mm512_set1_ps(-128.0f)), _mm512_set1_ps(127.0f));
     _mm_storeu_si128((__m128i *)(void *)p, _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(v)));
@@ -120,82 +127,82 @@ typedef vf vm; // lanes of all ones or all zeros
     for (int i = 0; i < 2; i++) y.r[i] = expression;                                                         \
     return y
 
-static inline vf v_set(float x) {
+V_FUNCTION vf v_set(float x) {
     V_UNARY(_mm256_set1_ps(x));
 }
-static inline vf v_load_all(const float *p) {
+V_FUNCTION vf v_load_all(const float *p) {
     V_UNARY(_mm256_loadu_ps(p + 8 * i));
 }
-static inline void v_store_all(float *p, vf v) {
+V_FUNCTION void v_store_all(float *p, vf v) {
     _mm256_storeu_ps(p, v.r[0]);
     _mm256_storeu_ps(p + 8, v.r[1]);
 }
-static inline vf v_load_some(const float *p, size_t n) {
+V_FUNCTION vf v_load_some(const float *p, size_t n) {
     float buffer[TSL_LANES] = {0};
     memcpy(buffer, p, n * sizeof(float));
     return v_load_all(buffer);
 }
-static inline void v_store_some(float *p, vf v, size_t n) {
+V_FUNCTION void v_store_some(float *p, vf v, size_t n) {
     float buffer[TSL_LANES];
     v_store_all(buffer, v);
     memcpy(p, buffer, n * sizeof(float));
 }
-static inline vf v_add(vf a, vf b) {
+V_FUNCTION vf v_add(vf a, vf b) {
     V_UNARY(_mm256_add_ps(a.r[i], b.r[i]));
 }
-static inline vf v_sub(vf a, vf b) {
+V_FUNCTION vf v_sub(vf a, vf b) {
     V_UNARY(_mm256_sub_ps(a.r[i], b.r[i]));
 }
-static inline vf v_mul(vf a, vf b) {
+V_FUNCTION vf v_mul(vf a, vf b) {
     V_UNARY(_mm256_mul_ps(a.r[i], b.r[i]));
 }
-static inline vf v_div(vf a, vf b) {
+V_FUNCTION vf v_div(vf a, vf b) {
     V_UNARY(_mm256_div_ps(a.r[i], b.r[i]));
 }
-static inline vf v_sqrt(vf a) {
+V_FUNCTION vf v_sqrt(vf a) {
     V_UNARY(_mm256_sqrt_ps(a.r[i]));
 }
-static inline vf v_fma(vf a, vf b, vf c) {
+V_FUNCTION vf v_fma(vf a, vf b, vf c) {
     V_UNARY(_mm256_fmadd_ps(a.r[i], b.r[i], c.r[i]));
 }
-static inline vf v_max(vf a, vf b) {
+V_FUNCTION vf v_max(vf a, vf b) {
     V_UNARY(_mm256_max_ps(a.r[i], b.r[i]));
 }
-static inline vf v_min(vf a, vf b) {
+V_FUNCTION vf v_min(vf a, vf b) {
     V_UNARY(_mm256_min_ps(a.r[i], b.r[i]));
 }
-static inline vf v_round(vf a) {
+V_FUNCTION vf v_round(vf a) {
     V_UNARY(_mm256_round_ps(a.r[i], _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
 }
-static inline vf v_floor(vf a) {
+V_FUNCTION vf v_floor(vf a) {
     V_UNARY(_mm256_round_ps(a.r[i], _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC));
 }
-static inline vf v_ceil(vf a) {
+V_FUNCTION vf v_ceil(vf a) {
     V_UNARY(_mm256_round_ps(a.r[i], _MM_FROUND_TO_POS_INF | _MM_FROUND_NO_EXC));
 }
-static inline vf v_abs(vf a) {
+V_FUNCTION vf v_abs(vf a) {
     V_UNARY(_mm256_andnot_ps(_mm256_set1_ps(-0.0f), a.r[i]));
 }
-static inline vf v_neg(vf a) {
+V_FUNCTION vf v_neg(vf a) {
     V_UNARY(_mm256_xor_ps(_mm256_set1_ps(-0.0f), a.r[i]));
 }
-static inline vm v_less(vf a, vf b) {
+V_FUNCTION vm v_less(vf a, vf b) {
     V_UNARY(_mm256_cmp_ps(a.r[i], b.r[i], _CMP_LT_OQ));
 }
-static inline vm v_equal(vf a, vf b) {
+V_FUNCTION vm v_equal(vf a, vf b) {
     V_UNARY(_mm256_cmp_ps(a.r[i], b.r[i], _CMP_EQ_OQ));
 }
-static inline vm v_is_nan(vf a) {
+V_FUNCTION vm v_is_nan(vf a) {
     V_UNARY(_mm256_cmp_ps(a.r[i], a.r[i], _CMP_UNORD_Q));
 }
-static inline vf v_select(vm m, vf yes, vf no) {
+V_FUNCTION vf v_select(vm m, vf yes, vf no) {
     V_UNARY(_mm256_blendv_ps(no.r[i], yes.r[i], m.r[i]));
 }
-static inline vf v_copy_sign(vf magnitude, vf sign) {
+V_FUNCTION vf v_copy_sign(vf magnitude, vf sign) {
     __m256 bit = _mm256_set1_ps(-0.0f);
     V_UNARY(_mm256_or_ps(_mm256_andnot_ps(bit, magnitude.r[i]), _mm256_and_ps(bit, sign.r[i])));
 }
-static inline vf v_power_of_2(vf biased, uint32_t bias, int halves, int half) {
+V_FUNCTION vf v_power_of_2(vf biased, uint32_t bias, int halves, int half) {
     vf y;
     for (int i = 0; i < 2; i++) {
         __m256i n = _mm256_sub_epi32(_mm256_castps_si256(biased.r[i]), _mm256_set1_epi32((int)bias));
@@ -208,11 +215,11 @@ static inline vf v_power_of_2(vf biased, uint32_t bias, int halves, int half) {
     }
     return y;
 }
-static inline vf v_load_s8_all(const int8_t *p) {
+V_FUNCTION vf v_load_s8_all(const int8_t *p) {
     V_UNARY(_mm256_cvtepi32_ps(
         _mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)(p + 8 * i)))));
 }
-static inline void v_store_s8_all(int8_t *p, vf v) {
+V_FUNCTION void v_store_s8_all(int8_t *p, vf v) {
     __m256i whole[2];
     for (int i = 0; i < 2; i++) {
         __m256 x = _mm256_and_ps(v.r[i], _mm256_cmp_ps(v.r[i], v.r[i], _CMP_ORD_Q));
@@ -239,79 +246,79 @@ typedef struct vm {
     for (int i = 0; i < TSL_LANES; i++) y.lane[i] = expression;                                              \
     return y
 
-static inline vf v_set(float x) {
+V_FUNCTION vf v_set(float x) {
     V_LANES(vf, x);
 }
-static inline vf v_load_all(const float *p) {
+V_FUNCTION vf v_load_all(const float *p) {
     V_LANES(vf, p[i]);
 }
-static inline void v_store_all(float *p, vf v) {
+V_FUNCTION void v_store_all(float *p, vf v) {
     memcpy(p, v.lane, sizeof v.lane);
 }
-static inline vf v_load_some(const float *p, size_t n) {
+V_FUNCTION vf v_load_some(const float *p, size_t n) {
     vf y = {{0}};
     memcpy(y.lane, p, n * sizeof(float));
     return y;
 }
-static inline void v_store_some(float *p, vf v, size_t n) {
+V_FUNCTION void v_store_some(float *p, vf v, size_t n) {
     memcpy(p, v.lane, n * sizeof(float));
 }
-static inline vf v_add(vf a, vf b) {
+V_FUNCTION vf v_add(vf a, vf b) {
     V_LANES(vf, a.lane[i] + b.lane[i]);
 }
-static inline vf v_sub(vf a, vf b) {
+V_FUNCTION vf v_sub(vf a, vf b) {
     V_LANES(vf, a.lane[i] - b.lane[i]);
 }
-static inline vf v_mul(vf a, vf b) {
+V_FUNCTION vf v_mul(vf a, vf b) {
     V_LANES(vf, a.lane[i] * b.lane[i]);
 }
-static inline vf v_div(vf a, vf b) {
+V_FUNCTION vf v_div(vf a, vf b) {
     V_LANES(vf, a.lane[i] / b.lane[i]);
 }
-static inline vf v_sqrt(vf a) {
+V_FUNCTION vf v_sqrt(vf a) {
     V_LANES(vf, sqrtf(a.lane[i]));
 }
-static inline vf v_fma(vf a, vf b, vf c) {
+V_FUNCTION vf v_fma(vf a, vf b, vf c) {
     V_LANES(vf, fmaf(a.lane[i], b.lane[i], c.lane[i]));
 }
 // As the instructions do: the second operand when either is NaN or both are zeros.
-static inline vf v_max(vf a, vf b) {
+V_FUNCTION vf v_max(vf a, vf b) {
     V_LANES(vf, a.lane[i] > b.lane[i] ? a.lane[i] : b.lane[i]);
 }
-static inline vf v_min(vf a, vf b) {
+V_FUNCTION vf v_min(vf a, vf b) {
     V_LANES(vf, a.lane[i] < b.lane[i] ? a.lane[i] : b.lane[i]);
 }
-static inline vf v_round(vf a) {
+V_FUNCTION vf v_round(vf a) {
     V_LANES(vf, rintf(a.lane[i]));
 }
-static inline vf v_floor(vf a) {
+V_FUNCTION vf v_floor(vf a) {
     V_LANES(vf, floorf(a.lane[i]));
 }
-static inline vf v_ceil(vf a) {
+V_FUNCTION vf v_ceil(vf a) {
     V_LANES(vf, ceilf(a.lane[i]));
 }
-static inline vf v_abs(vf a) {
+V_FUNCTION vf v_abs(vf a) {
     V_LANES(vf, fabsf(a.lane[i]));
 }
-static inline vf v_neg(vf a) {
+V_FUNCTION vf v_neg(vf a) {
     V_LANES(vf, -a.lane[i]);
 }
-static inline vm v_less(vf a, vf b) {
+V_FUNCTION vm v_less(vf a, vf b) {
     V_LANES(vm, a.lane[i] < b.lane[i]);
 }
-static inline vm v_equal(vf a, vf b) {
+V_FUNCTION vm v_equal(vf a, vf b) {
     V_LANES(vm, a.lane[i] == b.lane[i]);
 }
-static inline vm v_is_nan(vf a) {
+V_FUNCTION vm v_is_nan(vf a) {
     V_LANES(vm, a.lane[i] != a.lane[i]);
 }
-static inline vf v_select(vm m, vf yes, vf no) {
+V_FUNCTION vf v_select(vm m, vf yes, vf no) {
     V_LANES(vf, m.lane[i] ? yes.lane[i] : no.lane[i]);
 }
-static inline vf v_copy_sign(vf magnitude, vf sign) {
+V_FUNCTION vf v_copy_sign(vf magnitude, vf sign) {
     V_LANES(vf, copysignf(magnitude.lane[i], sign.lane[i]));
 }
-static inline vf v_power_of_2(vf biased, uint32_t bias, int halves, int half) {
+V_FUNCTION vf v_power_of_2(vf biased, uint32_t bias, int halves, int half) {
     vf y;
     for (int i = 0; i < TSL_LANES; i++) {
         uint32_t n;
@@ -326,10 +333,10 @@ static inline vf v_power_of_2(vf biased, uint32_t bias, int halves, int half) {
     }
     return y;
 }
-static inline vf v_load_s8_all(const int8_t *p) {
+V_FUNCTION vf v_load_s8_all(const int8_t *p) {
     V_LANES(vf, (float)p[i]);
 }
-static inline void v_store_s8_all(int8_t *p, vf v) {
+V_FUNCTION void v_store_s8_all(int8_t *p, vf v) {
     for (int i = 0; i < TSL_LANES; i++) {
         float x = v.lane[i];
         p[i] = (int8_t)(x != x ? 0.0f : rintf(x < -128.0f ? -128.0f : x > 127.0f ? 127.0f : x));
@@ -340,34 +347,34 @@ static inline void v_store_s8_all(int8_t *p, vf v) {
 #endif
 
 // The same at every level.
-static inline vf v_clamp(vf v, vf lo, vf hi) {
+V_FUNCTION vf v_clamp(vf v, vf lo, vf hi) {
     return v_min(hi, v_max(lo, v));
 } // NaN stays NaN
-static inline vf v_load_s8_some(const int8_t *p, size_t n) {
+V_FUNCTION vf v_load_s8_some(const int8_t *p, size_t n) {
     int8_t buffer[TSL_LANES] = {0};
     memcpy(buffer, p, n);
     return v_load_s8_all(buffer);
 }
 // Rounded to nearest even and clamped to -128..127; NaN as 0.
-static inline void v_store_s8_some(int8_t *p, vf v, size_t n) {
+V_FUNCTION void v_store_s8_some(int8_t *p, vf v, size_t n) {
     int8_t buffer[TSL_LANES];
     v_store_s8_all(buffer, v);
     memcpy(p, buffer, n);
 }
 // The first `n` lanes (1 to 16); the others are loaded as zeros.
-static inline vf v_load(const float *p, size_t n) {
+V_FUNCTION vf v_load(const float *p, size_t n) {
     return n == TSL_LANES ? v_load_all(p) : v_load_some(p, n);
 }
-static inline void v_store(float *p, vf v, size_t n) {
+V_FUNCTION void v_store(float *p, vf v, size_t n) {
     if (n == TSL_LANES)
         v_store_all(p, v);
     else
         v_store_some(p, v, n);
 }
-static inline vf v_load_s8(const int8_t *p, size_t n) {
+V_FUNCTION vf v_load_s8(const int8_t *p, size_t n) {
     return n == TSL_LANES ? v_load_s8_all(p) : v_load_s8_some(p, n);
 }
-static inline void v_store_s8(int8_t *p, vf v, size_t n) {
+V_FUNCTION void v_store_s8(int8_t *p, vf v, size_t n) {
     if (n == TSL_LANES)
         v_store_s8_all(p, v);
     else
@@ -375,14 +382,14 @@ static inline void v_store_s8(int8_t *p, vf v, size_t n) {
 }
 
 // Lanes added in halves: (l0+l8)+(l4+l12)...
-static inline float v_sum_lanes(vf v) {
+V_FUNCTION float v_sum_lanes(vf v) {
     float lane[TSL_LANES];
     v_store_all(lane, v);
     for (int half = TSL_LANES / 2; half > 0; half /= 2)
         for (int i = 0; i < half; i++) lane[i] += lane[i + half];
     return lane[0];
 }
-static inline float v_max_lanes(vf v) {
+V_FUNCTION float v_max_lanes(vf v) {
     float lane[TSL_LANES];
     v_store_all(lane, v);
     for (int half = TSL_LANES / 2; half > 0; half /= 2)

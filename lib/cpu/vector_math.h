@@ -10,7 +10,7 @@
 
 // exp(x) = 2^n * (1 + q): returns q and, through `biased`, 1.5 * 2^23 + n, whose low bits are those of n.
 // x within -104..89 or NaN.
-static inline vf v_exp_reduced(vf x, vf *biased) {
+V_FUNCTION vf v_exp_reduced(vf x, vf *biased) {
     const vf magic = v_set(12582912.0f); // 1.5 * 2^23
     *biased = v_fma(x, v_set(1.44269504f), magic);
     vf n = v_sub(*biased, magic);
@@ -28,12 +28,12 @@ static inline vf v_exp_reduced(vf x, vf *biased) {
 #define V_EXP_BIAS 0x4b400000u // the bits of 1.5 * 2^23
 
 // 2^n in two factors, since n may be 128 or down to -150 where the result is subnormal.
-static inline vf v_scale(vf p, vf biased) {
+V_FUNCTION vf v_scale(vf p, vf biased) {
     vf y = v_mul(p, v_power_of_2(biased, V_EXP_BIAS, 2, 0));
     return v_mul(y, v_power_of_2(biased, V_EXP_BIAS, 2, 1));
 }
 
-static inline vf v_exp(vf x) {
+V_FUNCTION vf v_exp(vf x) {
     vf biased;
     x = v_clamp(x, v_set(-104.0f), v_set(89.0f));
     vf q = v_exp_reduced(x, &biased);
@@ -41,7 +41,7 @@ static inline vf v_exp(vf x) {
 }
 
 // exp(x) - 1, without cancellation near 0.
-static inline vf v_expm1(vf x) {
+V_FUNCTION vf v_expm1(vf x) {
     vf biased;
     vf inside = v_clamp(x, v_set(-104.0f), v_set(89.0f));
     vf q = v_exp_reduced(inside, &biased);
@@ -49,13 +49,13 @@ static inline vf v_expm1(vf x) {
     return v_select(v_equal(biased, v_set(12582912.0f)), q, whole);
 }
 
-static inline vf v_sigmoid(vf x) {
+V_FUNCTION vf v_sigmoid(vf x) {
     vf e = v_exp(v_neg(v_abs(x)));
     vf s = v_div(v_set(1.0f), v_add(e, v_set(1.0f)));
     return v_select(v_less(x, v_set(0.0f)), v_mul(e, s), s);
 }
 
-static inline vf v_tanh(vf x) {
+V_FUNCTION vf v_tanh(vf x) {
     vf magnitude = v_abs(x), square = v_mul(x, x);
     vf p = v_set(-5.717036561e-03f);
     p = v_fma(p, square, v_set(2.065057900e-02f));
@@ -69,7 +69,7 @@ static inline vf v_tanh(vf x) {
 }
 
 // erf for 0 <= x < 1.
-static inline vf v_erf_near(vf x) {
+V_FUNCTION vf v_erf_near(vf x) {
     vf square = v_mul(x, x);
     vf p = v_set(7.889119520e-05f);
     p = v_fma(p, square, v_set(-8.020841277e-04f));
@@ -82,7 +82,7 @@ static inline vf v_erf_near(vf x) {
 }
 
 // 1 - erf for x >= 1: exp of a polynomial fitted to log(erfc) on 1..4, which falls on until 9.
-static inline vf v_erfc_far(vf x) {
+V_FUNCTION vf v_erfc_far(vf x) {
     x = v_min(v_set(9.0f), x);
     vf p = v_set(1.855748932e-04f);
     p = v_fma(p, x, v_set(-2.939615735e-03f));
@@ -94,7 +94,7 @@ static inline vf v_erfc_far(vf x) {
     return v_exp(p);
 }
 
-static inline vf v_erf(vf x) {
+V_FUNCTION vf v_erf(vf x) {
     vf magnitude = v_abs(x);
     vf far = v_sub(v_set(1.0f), v_erfc_far(magnitude));
     vf y = v_select(v_less(magnitude, v_set(1.0f)), v_erf_near(magnitude), far);
@@ -102,7 +102,7 @@ static inline vf v_erf(vf x) {
 }
 
 // x * (1 + erf(x / sqrt(2))) / 2
-static inline vf v_gelu(vf x) {
+V_FUNCTION vf v_gelu(vf x) {
     const vf one = v_set(1.0f);
     vf t = v_mul(v_abs(x), v_set(0.707106781f));
     vf erf = v_erf_near(t), erfc = v_erfc_far(t);
@@ -115,13 +115,13 @@ static inline vf v_gelu(vf x) {
 }
 
 // The approximation of gelu: x * (1 + tanh(u)) / 2 = x * sigmoid(2u), u = sqrt(2/pi) * (x + 0.044715 x^3)
-static inline vf v_gelu_tanh(vf x) {
+V_FUNCTION vf v_gelu_tanh(vf x) {
     vf cubic = v_fma(v_mul(v_mul(x, x), v_set(0.044715f)), x, x);
     return v_mul(x, v_sigmoid(v_mul(cubic, v_set(1.595769122f))));
 }
 
 // x * tanh(log(1 + exp(x))), where the tanh is a ratio of polynomials in exp(-|x|).
-static inline vf v_mish(vf x) {
+V_FUNCTION vf v_mish(vf x) {
     vf e = v_exp(v_neg(v_abs(x)));
     vf square = v_mul(e, e);
     const vf one = v_set(1.0f), two = v_set(2.0f);
