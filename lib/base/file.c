@@ -44,7 +44,8 @@ static tslim_status map_descriptor(tslim_context *ctx, const char *path, int fd,
 }
 
 tslim_status tsl_file_map(tslim_context *ctx, const char *path, tsl_buffer **buffer) {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    // A pipe would be waited for, for ever.
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd < 0) return io_error("open", path);
     tslim_status status = map_descriptor(ctx, path, fd, buffer);
     close(fd);

@@ -28,7 +28,8 @@ tslim_status tsl_cpu_prepare_identity(tsl_prepare *p, tsl_kernel *kernel) {
     if (s->mask && step->outputs[1].dtype != TSLIM_DTYPE_BOOL) return tsl_cpu_unsupported(p);
     const tsl_tensor *training = step->op == TSL_OP_DROPOUT ? tsl_step_input(step, 2) : NULL;
     if (training) {
-        bool off = training->constant && tsl_load_int(training->dtype, training->data) == 0;
+        bool off = training->constant && tsl_tensor_elements(training) == 1 &&
+                   tsl_load_int(training->dtype, training->data) == 0;
         TSL_REQUIRE(off, TSLIM_ERROR_UNSUPPORTED, "node '%s': dropout in training mode", step->name);
     }
     return tsl_move_prepare(p, &step->inputs[0], &step->outputs[0], &s->table);

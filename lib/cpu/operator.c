@@ -50,6 +50,11 @@ tslim_status tsl_step_ints(const tsl_prepare *p, tsl_attr_id attr, uint32_t inde
     size_t capacity, size_t *count, bool *present) {
     size_t n;
     const int64_t *list = tsl_attrs_ints(p->step->attrs, attr, &n);
+    const tsl_attr *single = list ? NULL : tsl_attrs_find(p->step->attrs, attr);
+    if (single && single->type == TSL_ATTR_TYPE_INT) { // as shape inference reads it
+        list = &single->i;
+        n = 1;
+    }
     const tsl_tensor *operand = tsl_step_input(p->step, index);
     *count = 0;
     *present = list || operand;

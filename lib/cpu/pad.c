@@ -97,6 +97,7 @@ static tslim_status read_pads(tsl_prepare *p, pad_state *s) {
     TSL_TRY(tsl_step_ints(p, TSL_ATTR_pads, 1, pads, 2 * TSLIM_MAX_RANK, &n_pads, &present));
     TSL_TRY(tsl_step_ints(p, TSL_ATTR_UNKNOWN, 3, axes, TSLIM_MAX_RANK, &n_axes, &has_axes));
     size_t count = has_axes ? n_axes : x->rank;
+    uint32_t named = 0;
     TSL_REQUIRE(present && n_pads == 2 * count, TSLIM_ERROR_INVALID_ARGUMENT,
         "node '%s': %zu pads for %zu axes", p->step->name, n_pads, count);
     for (size_t i = 0; i < count; i++) {
@@ -108,7 +109,11 @@ static tslim_status read_pads(tsl_prepare *p, pad_state *s) {
         TSL_REQUIRE(x->dims[a] + pads[i] + pads[count + i] == y->dims[a], TSLIM_ERROR_INVALID_ARGUMENT,
             "node '%s': axis %u of %" PRId64 " does not become %" PRId64, p->step->name, a, x->dims[a],
             y->dims[a]);
+        named |= 1u << a;
     }
+    for (uint32_t a = 0; a < x->rank; a++)
+        TSL_REQUIRE(x->rank == y->rank && (named >> a & 1 || x->dims[a] == y->dims[a]), TSLIM_ERROR_INVALID_ARGUMENT,
+            "node '%s': axis %u is not padded, but changes", p->step->name, a);
     return TSLIM_OK;
 }
 
@@ -130,6 +135,8 @@ tslim_status tsl_cpu_prepare_pad(tsl_prepare *p, tsl_kernel *kernel) {
     s->quantized = tsl_is_quantized(y);
     const tsl_tensor *value = tsl_step_input(step, 2);
     s->has_value = value != NULL;
+    TSL_REQUIRE(!value || tsl_tensor_elements(value) == 1, TSLIM_ERROR_INVALID_ARGUMENT,
+        "node '%s': its value is not a single number", step->name);
     if (value && !s->quantized && value->dtype != y->dtype) return tsl_cpu_unsupported(p);
     float old_value = tsl_attrs_float(step->attrs, TSL_ATTR_value, 0.0f); // opset 2
     TSL_REQUIRE(value || old_value == 0.0f, TSLIM_ERROR_UNSUPPORTED, "node '%s': padding with %g", step->name,

@@ -26,6 +26,9 @@ tslim_status tsl_cpu_prepare_range(tsl_prepare *p, tsl_kernel *kernel) {
     kernel->run = run_range;
     kernel->name = "range";
     bool same = tslim_dtype_size(y->dtype) != 0 && y->rank == 1;
-    for (uint32_t i = 0; i < 3; i++) same = same && p->step->inputs[i].dtype == y->dtype;
+    for (uint32_t i = 0; i < 3; i++) {
+        const tsl_tensor *x = &p->step->inputs[i];
+        same = same && x->dtype == y->dtype && tsl_tensor_elements(x) == 1;
+    }
     return same ? TSLIM_OK : tsl_cpu_unsupported(p);
 }

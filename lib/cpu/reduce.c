@@ -242,6 +242,22 @@ static tslim_status run_reduce(const tsl_run *run) {
     return TSLIM_OK;
 }
 
+// The result has the dims that are not reduced, and 1 or nothing for each that is.
+static tslim_status check_result(const tsl_step *step, uint32_t mask) {
+    const tsl_tensor *x = &step->inputs[0], *y = &step->outputs[0];
+    uint32_t d = 0;
+    bool fits = true;
+    for (uint32_t i = 0; i < x->rank; i++) {
+        bool reduced = mask >> i & 1;
+        if (reduced && y->rank != x->rank) continue;
+        fits = fits && d < y->rank && y->dims[d] == (reduced ? 1 : x->dims[i]);
+        d++;
+    }
+    TSL_REQUIRE(fits && d == y->rank, TSLIM_ERROR_INVALID_ARGUMENT, "node '%s': the result has other dims than are left",
+        step->name);
+    return TSLIM_OK;
+}
+
 static bool has_integers(tsl_op op) {
     return op != TSL_OP_REDUCE_L2 && op != TSL_OP_REDUCE_LOG_SUM && op != TSL_OP_REDUCE_LOG_SUM_EXP;
 }
@@ -265,6 +281,7 @@ tslim_status tsl_cpu_prepare_reduce(tsl_prepare *p, tsl_kernel *kernel) {
     }
     if (count == 0 && tsl_attrs_int(step->attrs, TSL_ATTR_noop_with_empty_axes, 0) == 0)
         s->mask = (1u << x->rank) - 1;
+    TSL_TRY(check_result(step, s->mask));
     bool quantized = tsl_is_quantized(x) && x->quant.n_scales == 1;
     bool types = quantized ? y->dtype == TSLIM_DTYPE_FLOAT || tsl_is_quantized(y) : y->dtype == x->dtype;
     bool known = tsl_element_is_real(x->dtype) || quantized ||

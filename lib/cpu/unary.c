@@ -163,6 +163,8 @@ tslim_status tsl_cpu_prepare_unary(tsl_prepare *p, tsl_kernel *kernel) {
     if (step->op == TSL_OP_CLIP) {
         min = tsl_step_input(step, 1);
         max = tsl_step_input(step, 2);
+        TSL_REQUIRE((!min || tsl_tensor_elements(min) == 1) && (!max || tsl_tensor_elements(max) == 1),
+            TSLIM_ERROR_INVALID_ARGUMENT, "node '%s': its bounds are not single numbers", step->name);
     }
     if (tsl_is_quantized(x) && tsl_is_quantized(y)) {
         if ((min && !min->constant) || (max && !max->constant)) return tsl_cpu_unsupported(p);

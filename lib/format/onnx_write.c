@@ -307,14 +307,16 @@ static bool encode_opset(pb_ostream_t *stream, const pb_field_t *field, const ch
 // Other domains of nodes that are written back as they came; their version is not kept, and 1 is what they have.
 static bool encode_opsets(pb_ostream_t *stream, const pb_field_t *field, void *const *arg) {
     const tslim_graph *graph = *arg;
-    if (!encode_opset(stream, field, "", graph->opset)) return false;
-    for (uint32_t n = 0; n < graph->n_nodes; n++) {
+    tsl_name_map seen;
+    tsl_name_map_init(&seen, graph->ctx);
+    bool encoded = encode_opset(stream, field, "", graph->opset);
+    for (uint32_t n = 0; n < graph->n_nodes && encoded; n++) {
         const char *domain = graph->nodes[n].domain;
-        bool seen = !*domain;
-        for (uint32_t k = 0; k < n && !seen; k++) seen = strcmp(graph->nodes[k].domain, domain) == 0;
-        if (!seen && !encode_opset(stream, field, domain, 1)) return false;
+        if (!*domain || tsl_name_map_get(&seen, domain) != TSL_NAME_ABSENT) continue;
+        encoded = tsl_name_map_set(&seen, domain, n) && encode_opset(stream, field, domain, 1);
     }
-    return true;
+    tsl_name_map_clear(&seen);
+    return encoded;
 }
 
 static tslim_status encode_model(tslim_graph *graph, const uint8_t *is_initializer, tsl_file_writer *file) {

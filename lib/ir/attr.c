@@ -20,6 +20,7 @@ tsl_attr_id tsl_attr_find_id(const char *name) {
 }
 
 const tsl_attr *tsl_attrs_find(const tsl_attrs *attrs, tsl_attr_id id) {
+    if (id == TSL_ATTR_UNKNOWN) return NULL; // it is the id of each that nobody knows
     for (uint32_t i = 0; i < attrs->count; i++)
         if (attrs->items[i].id == id) return &attrs->items[i];
     return NULL;

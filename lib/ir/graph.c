@@ -138,8 +138,9 @@ void tsl_graph_swap(tslim_graph *a, tslim_graph *b) {
 // A copy of the name, with a number behind it when it is taken. NULL when memory is short.
 static const char *unique_name(tslim_graph *graph, const tsl_name_map *taken, const char *name) {
     if (tsl_name_map_get(taken, name) == TSL_NAME_ABSENT) return tsl_arena_string(&graph->arena, name);
-    for (size_t number = taken->count;; number++) {
-        char *candidate = tsl_arena_format(&graph->arena, "%s_%zu", name, number);
+    // Where that is taken too, numbers of a long cycle (Knuth's, of MMIX), so that no file can hold the next ones all.
+    for (uint64_t number = taken->count;; number = number * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407)) {
+        char *candidate = tsl_arena_format(&graph->arena, "%s_%" PRIu64, name, number);
         if (!candidate || tsl_name_map_get(taken, candidate) == TSL_NAME_ABSENT) return candidate;
     }
 }

@@ -6,6 +6,9 @@
 
 #include "ir/graph.h"
 
+// Inputs, or outputs, of a graph: they are looked through for each node.
+#define MOST_ENDS 4096
+
 static tslim_status check_constant(const tslim_graph *graph, const tsl_value *value, tslim_status code) {
     const unsigned char *begin = value->buffer->data, *data = value->data;
     size_t size = tslim_dtype_size(value->dtype), buffer_bytes = value->buffer->size;
@@ -28,6 +31,19 @@ static tslim_status check_constant(const tslim_graph *graph, const tsl_value *va
     TSL_REQUIRE(!__builtin_mul_overflow(elements, (uint64_t)size, &needed) && needed == value->bytes, code,
         "constant '%s' has %zu bytes for %" PRIu64 " elements of %zu", value->name, value->bytes, elements,
         size);
+    return TSLIM_OK;
+}
+
+// Packed weights are read by kernels of products alone, and whoever changes weights wants them in plain order. Their
+// size is known to the backend: it is checked before anything reads them (plan/pack_weights.c).
+static tslim_status check_packed_operand(
+    const tslim_graph *graph, const tsl_node *node, uint32_t i, tslim_status code) {
+    const tsl_value *value = &graph->values[node->inputs[i]];
+    if (value->packing == TSL_PACKING_NONE) return TSLIM_OK;
+    bool is_product = node->op == TSL_OP_CONV || node->op == TSL_OP_CONV_TRANSPOSE || node->op == TSL_OP_GEMM ||
+                      node->op == TSL_OP_MATMUL;
+    TSL_REQUIRE(is_product && i == 1 && graph->optimized, code, "operand %u of node '%s' (%s), '%s', is packed", i,
+        node->name, node->op_type, value->name);
     return TSLIM_OK;
 }
 
@@ -90,6 +106,7 @@ static tslim_status check_inputs(
             id < graph->n_values, code, "node '%s' reads value %u of %u", node->name, id, graph->n_values);
         TSL_REQUIRE(available[id], code, "node '%s' reads '%s' before it is made", node->name,
             graph->values[id].name);
+        TSL_TRY(check_packed_operand(graph, node, i, code));
     }
     return TSLIM_OK;
 }
@@ -108,6 +125,21 @@ static tslim_status check_counts(const tsl_node *node, tslim_status code) {
     return TSLIM_OK;
 }
 
+// The residual is the last operand, behind those that ONNX has; the others have no place for one.
+static tslim_status check_epilogue(const tsl_node *node, tslim_status code) {
+    const tsl_epilogue *e = &node->epilogue;
+    bool is_product = node->op == TSL_OP_CONV || node->op == TSL_OP_CONV_TRANSPOSE || node->op == TSL_OP_GEMM ||
+                      node->op == TSL_OP_MATMUL;
+    TSL_REQUIRE(e->residual < 0 || (is_product && e->residual >= 2 && (uint32_t)e->residual + 1 == node->n_inputs &&
+                                       node->inputs[e->residual] != TSL_NONE),
+        code, "node '%s' adds operand %d of %u", node->name, e->residual, node->n_inputs);
+    TSL_REQUIRE(!is_product || node->n_inputs <= 3 || e->residual >= 0, code, "node '%s' (%s) has %u operands",
+        node->name, node->op_type, node->n_inputs);
+    TSL_REQUIRE(!e->clamp || e->lo <= e->hi, code, "node '%s' clamps to %g..%g", node->name, (double)e->lo,
+        (double)e->hi);
+    return TSLIM_OK;
+}
+
 static tslim_status check_node(
     const tslim_graph *graph, uint32_t index, tsl_name_map *names, uint8_t *available, tslim_status code) {
     const tsl_node *node = &graph->nodes[index];
@@ -121,17 +153,13 @@ static tslim_status check_node(
     TSL_TRY(check_counts(node, code));
     TSL_TRY(check_inputs(graph, node, available, code));
     TSL_TRY(check_outputs(graph, index, available, code));
-    const tsl_epilogue *epilogue = &node->epilogue;
-    TSL_REQUIRE(epilogue->residual < 0 || ((uint32_t)epilogue->residual < node->n_inputs &&
-                                              node->inputs[epilogue->residual] != TSL_NONE),
-        code, "node '%s' adds operand %d of %u", node->name, epilogue->residual, node->n_inputs);
-    TSL_REQUIRE(!epilogue->clamp || epilogue->lo <= epilogue->hi, code, "node '%s' clamps to %g..%g",
-        node->name, (double)epilogue->lo, (double)epilogue->hi);
+    TSL_TRY(check_epilogue(node, code));
     for (uint32_t i = 0; i < node->attrs.count; i++) {
         const tsl_attr *attr = &node->attrs.items[i];
         if (attr->type != TSL_ATTR_TYPE_TENSOR) continue;
         TSL_REQUIRE(attr->i >= 0 && attr->i < (int64_t)graph->n_values &&
-                        tsl_value_is_constant(&graph->values[attr->i]),
+                        tsl_value_is_constant(&graph->values[attr->i]) &&
+                        graph->values[attr->i].packing == TSL_PACKING_NONE,
             code, "attribute %s of node '%s' is value %" PRId64 ", not a constant", attr->name, node->name,
             attr->i);
     }
@@ -140,6 +168,8 @@ static tslim_status check_node(
 
 // What is there before any node runs.
 static tslim_status mark_sources(const tslim_graph *graph, uint8_t *available, tslim_status code) {
+    TSL_REQUIRE(graph->n_inputs <= MOST_ENDS && graph->n_outputs <= MOST_ENDS, TSLIM_ERROR_LIMIT,
+        "%u inputs and %u outputs, the limit is %d", graph->n_inputs, graph->n_outputs, MOST_ENDS);
     for (uint32_t i = 0; i < graph->n_inputs; i++) {
         uint32_t id = graph->inputs[i];
         TSL_REQUIRE(id < graph->n_values, code, "graph input %u is value %u of %u", i, id, graph->n_values);
@@ -165,7 +195,8 @@ static tslim_status check_graph(
     for (uint32_t i = 0; i < graph->n_outputs; i++) {
         uint32_t id = graph->outputs[i];
         TSL_REQUIRE(id < graph->n_values, code, "graph output %u is value %u of %u", i, id, graph->n_values);
-        TSL_REQUIRE(available[id], code, "graph output '%s' is made by nobody", graph->values[id].name);
+        TSL_REQUIRE(available[id] && graph->values[id].packing == TSL_PACKING_NONE, code,
+            "graph output '%s' is made by nobody", graph->values[id].name);
     }
     return TSLIM_OK;
 }

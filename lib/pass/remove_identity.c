@@ -14,15 +14,27 @@ static bool changes_nothing(const tslim_graph *graph, const tsl_node *node) {
     }
 }
 
+static void replace(uint32_t *ids, uint32_t count, const uint32_t *instead) {
+    for (uint32_t i = 0; i < count; i++)
+        if (ids[i] != TSL_NONE) ids[i] = instead[ids[i]];
+}
+
+// One walk in order: by the time that a node is seen, its operands are what they will be.
 tslim_status tsl_pass_remove_identity(tslim_graph *graph) {
+    size_t bytes = graph->n_values * sizeof(uint32_t);
+    uint32_t *instead = tsl_allocate(graph->ctx, bytes); // of each value
+    TSL_REQUIRE_MEMORY(instead, bytes);
+    for (uint32_t v = 0; v < graph->n_values; v++) instead[v] = v;
     for (uint32_t n = 0; n < graph->n_nodes; n++) {
         const tsl_node *node = &graph->nodes[n];
+        replace(node->inputs, node->n_inputs, instead);
         if (!changes_nothing(graph, node)) continue;
         uint32_t input = node->inputs[0], output = node->outputs[0];
         // A graph output keeps its name and its producer: only a node can stand between it and an input.
         if (tsl_graph_is_output(graph, output)) continue;
         tsl_graph_remove_node(graph, n);
-        tsl_graph_replace_uses(graph, output, input);
+        instead[output] = input;
     }
+    tsl_free(graph->ctx, instead, bytes);
     return tsl_graph_compact(graph);
 }

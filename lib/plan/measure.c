@@ -70,7 +70,8 @@ tslim_status tslim_graph_measure(
     add_parameters(graph, totals);
     for (uint32_t n = 0; n < graph->n_nodes; n++) {
         tsl_node *node = &graph->nodes[n];
-        uint32_t other = tsl_graph_find_value(specialized, graph->values[node->outputs[0]].name);
+        const tsl_value *output = tsl_node_output(graph, node, 0);
+        uint32_t other = output ? tsl_graph_find_value(specialized, output->name) : TSL_NONE;
         uint32_t producer = other == TSL_NONE ? TSL_NONE : specialized->values[other].producer;
         node->macs = producer == TSL_NONE ? 0 : tsl_node_macs(specialized, &specialized->nodes[producer]);
         totals->macs += node->macs;

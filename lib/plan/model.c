@@ -9,6 +9,7 @@ static tslim_status prepare_graph(tsl_model *model, const tslim_graph *graph, bo
     TSL_TRY(tsl_check_operators(graph, NULL, NULL));
     TSL_TRY(tslim_graph_clone(graph, &model->graph));
     if (optimize && !graph->optimized) TSL_TRY(tsl_optimize(model->graph, tsl_evaluate_on_cpu, NULL));
+    model->graph->optimized = true; // with packed weights it can only be run
     return tsl_graph_pack_weights(model->graph, model->backend);
 }
 

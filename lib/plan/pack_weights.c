@@ -25,8 +25,15 @@ static void make_request(const tslim_graph *graph, uint32_t n, uint32_t i, tsl_p
     tsl_describe_value(&graph->values[node->inputs[i]], &request->weights);
 }
 
-static bool is_packed_already(const tsl_value *value, tsl_packing packing, size_t bytes) {
-    return value->packing == packing && value->bytes == bytes;
+// A file says of its weights that they are packed; only here is it known what that means for this operand.
+static tslim_status require_packed(
+    const tslim_graph *graph, const tsl_node *node, uint32_t i, tsl_packing packing, size_t bytes) {
+    const tsl_value *value = &graph->values[node->inputs[i]];
+    TSL_REQUIRE(value->packing == packing, TSLIM_ERROR_BAD_FILE, "node '%s': operand %u is packed for another operator",
+        node->name, i);
+    TSL_REQUIRE(value->bytes == bytes, TSLIM_ERROR_BAD_FILE, "node '%s': operand %u has %zu bytes, packed as it is it needs %zu",
+        node->name, i, value->bytes, bytes);
+    return TSLIM_OK;
 }
 
 static tslim_status pack_operand(
@@ -37,10 +44,9 @@ static tslim_status pack_operand(
     size_t bytes;
     TSL_TRY(backend->packed_size(&request, &packing, &bytes));
     uint32_t id = graph->nodes[n].inputs[i];
-    if (packing == TSL_PACKING_NONE || is_packed_already(&graph->values[id], packing, bytes)) return TSLIM_OK;
     if (graph->values[id].packing != TSL_PACKING_NONE)
-        return tsl_fail(TSLIM_ERROR_BAD_FILE, "node '%s': operand %u is packed for another operator",
-            graph->nodes[n].name, i);
+        return require_packed(graph, &graph->nodes[n], i, packing, bytes);
+    if (packing == TSL_PACKING_NONE) return TSLIM_OK;
     // Others may need the plain order, or another packing.
     if (tsl_uses_count(uses, id) > 1 || tsl_graph_is_output(graph, id)) {
         uint32_t copy;
@@ -66,6 +72,10 @@ static tslim_status unpack_operand(
     if (value->packing == TSL_PACKING_NONE) return TSLIM_OK;
     tsl_pack_request request;
     make_request(graph, n, i, &request);
+    tsl_packing packing;
+    size_t packed_bytes;
+    TSL_TRY(backend->packed_size(&request, &packing, &packed_bytes));
+    TSL_TRY(require_packed(graph, &graph->nodes[n], i, packing, packed_bytes));
     request.weights.packing = TSL_PACKING_NONE;
     uint64_t elements;
     TSL_TRY(tsl_shape_elements(graph->ctx, &value->shape, &elements));

@@ -8,24 +8,32 @@
 #include "pass/pass.h"
 #include "plan/specialize.h"
 
+// The operands that are graph inputs: counts them, and writes them down where `patches` is not NULL.
+static uint32_t visit_patches(const tsl_plan *plan, const uint32_t *input_of, tsl_plan_patch *patches) {
+    uint32_t count = 0;
+    for (uint32_t s = 0; s < plan->n_steps; s++) {
+        const tsl_node *node = &plan->graph->nodes[plan->steps[s].node];
+        for (uint32_t i = 0; i < node->n_inputs; i++) {
+            if (node->inputs[i] == TSL_NONE || input_of[node->inputs[i]] == TSL_NONE) continue;
+            if (patches) patches[count] = (tsl_plan_patch){&plan->steps[s].inputs[i], input_of[node->inputs[i]]};
+            count++;
+        }
+    }
+    return count;
+}
+
 static tslim_status find_patches(tsl_plan *plan) {
     const tslim_graph *graph = plan->graph;
-    for (int round = 0; round < 2; round++) { // counted, then filled
-        uint32_t count = 0;
-        for (uint32_t s = 0; s < plan->n_steps; s++) {
-            const tsl_node *node = &graph->nodes[plan->steps[s].node];
-            for (uint32_t i = 0; i < node->n_inputs; i++)
-                for (uint32_t k = 0; k < graph->n_inputs; k++) {
-                    if (node->inputs[i] != graph->inputs[k]) continue;
-                    if (round == 1) plan->patches[count] = (tsl_plan_patch){&plan->steps[s].inputs[i], k};
-                    count++;
-                }
-        }
-        if (round == 1) continue;
-        plan->patches = tsl_arena_array(&plan->arena, count, sizeof(*plan->patches));
-        TSL_REQUIRE_MEMORY(plan->patches, count * sizeof(*plan->patches));
-        plan->n_patches = count;
-    }
+    size_t bytes = graph->n_values * sizeof(uint32_t);
+    uint32_t *input_of = tsl_allocate(plan->ctx, bytes); // of each value: which graph input it is
+    TSL_REQUIRE_MEMORY(input_of, bytes);
+    for (uint32_t v = 0; v < graph->n_values; v++) input_of[v] = TSL_NONE;
+    for (uint32_t i = 0; i < graph->n_inputs; i++) input_of[graph->inputs[i]] = i;
+    uint32_t count = visit_patches(plan, input_of, NULL);
+    plan->patches = tsl_arena_array(&plan->arena, count, sizeof(*plan->patches));
+    if (plan->patches) plan->n_patches = visit_patches(plan, input_of, plan->patches);
+    tsl_free(plan->ctx, input_of, bytes);
+    TSL_REQUIRE_MEMORY(plan->patches, count * sizeof(*plan->patches));
     return TSLIM_OK;
 }
 
