@@ -10,7 +10,7 @@ failed = 0
 with tempfile.TemporaryDirectory() as folder:
     for name, shapes in models.SHAPES.items():
         for shape in shapes:
-            x = models.picture(shape)
+            x = models.example(name, shape)
             theirs = models.reference(models.path(name), x)
             ours = models.run(models.path(name), x, folder)
             errors = [models.relative_error(a, b) for a, b in zip(ours, theirs, strict=True)]

@@ -36,6 +36,30 @@ def picture(shape, seed=3):
     return (image * 0.5 + random.standard_normal(shape) * 0.1).astype(np.float32)
 
 
+# Letters of 5 x 7 dots.
+LETTERS = ["01110100011000111111100011000110001", "11110100011000111110100011000111110", "01111100001000010000100001000001111",
+           "11111100001000011111100001000011111", "10001100011000111111100011000110001", "11111001000010000100001000010011111"]
+
+
+def page(shape, seed=3):
+    """Rows of dark letters on white: without text a text detector's outputs are all rounding."""
+    random = np.random.default_rng(seed)
+    n, c, h, w = shape
+    image = np.ones((n, h, w), np.float32)
+    for k in range(n):
+        for y in range(12, h - 24, 32):
+            for x in range(12, w - 14, 13):
+                dots = np.array(list(LETTERS[random.integers(len(LETTERS))]), np.float32).reshape(7, 5)
+                image[k, y:y + 14, x:x + 10] -= 0.9 * dots.repeat(2, 0).repeat(2, 1) * (random.random() < 0.85)
+    channels = np.repeat((image[:, None] - 0.45) / 0.225, c, axis=1)
+    return (channels + random.standard_normal(shape) * 0.02).astype(np.float32)
+
+
+def example(name, shape, seed=3):
+    """An input of a kind that the model has something to say about."""
+    return page(shape, seed) if "_det_" in name else picture(shape, seed)
+
+
 def reference(model, x):
     """ONNX Runtime's outputs with its graph optimisations off."""
     import onnxruntime
