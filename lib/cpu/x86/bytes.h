@@ -28,12 +28,12 @@ TSL_INLINE float *tsl_writable_floats_at(void *base, ptrdiff_t bytes) {
     return (float *)(void *)((char *)base + bytes);
 }
 
-// memcpy of fewer than 64 bytes in moves of fixed sizes: rows end in such pieces often enough that a call
-// would show.
-TSL_INLINE void tsl_copy_few(void *to, const void *from, size_t bytes) {
+// memcpy of fewer than 2 * largest bytes in moves of fixed sizes, largest (at most 32) and less: rows end in such
+// pieces often enough that a call would show.
+TSL_INLINE void tsl_copy_few_of(void *to, const void *from, size_t bytes, size_t largest) {
     char *t = to;
     const char *f = from;
-    for (size_t size = 32; size > 0; size /= 2) {
+    for (size_t size = largest; size > 0; size /= 2) {
         if (!(bytes & size)) continue;
         switch (size) {
         case 32:
@@ -57,6 +57,10 @@ TSL_INLINE void tsl_copy_few(void *to, const void *from, size_t bytes) {
         t += size;
         f += size;
     }
+}
+
+TSL_INLINE void tsl_copy_few(void *to, const void *from, size_t bytes) {
+    tsl_copy_few_of(to, from, bytes, 32);
 }
 
 // The lowest `count` bytes of word, fewer than 8.
@@ -93,7 +97,7 @@ TSL_INLINE __m128i tsl_load_few_to_16(const char *from, size_t count) {
     if (count & 16) return _mm_loadu_si128((const __m128i *)(const void *)from);
     if (count == 8) return _mm_loadl_epi64((const __m128i *)(const void *)from);
     char bytes[16] = {0};
-    tsl_copy_few(bytes, from, count);
+    tsl_copy_few_of(bytes, from, count, 8);
     return _mm_loadu_si128((const __m128i *)(const void *)bytes);
 }
 
