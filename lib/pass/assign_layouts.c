@@ -35,9 +35,9 @@ static tslim_status want(layouts *l, uint32_t n, uint32_t i, tsl_layout layout, 
     uint32_t id = graph->nodes[n].inputs[i];
     if (id == TSL_NONE) return TSLIM_OK;
     const tsl_value *value = &graph->values[id];
-    if (tsl_value_is_constant(value) || !is_rank_4(value)) return TSLIM_OK;
-    if (!needs_copy && (value->layout == layout || layouts_coincide(value))) return TSLIM_OK;
-    if (id < l->capacity && l->other[id] != TSL_NONE) {
+    if (tsl_value_is_constant(value)) return TSLIM_OK;
+    if (!needs_copy && (!is_rank_4(value) || value->layout == layout || layouts_coincide(value))) return TSLIM_OK;
+    if (id < l->capacity && l->other[id] != TSL_NONE && graph->values[l->other[id]].layout == layout) {
         graph->nodes[n].inputs[i] = l->other[id];
         return TSLIM_OK;
     }
@@ -66,6 +66,16 @@ static bool needs_border(const tslim_graph *graph, const tsl_node *node) {
     return !can_have_border(graph, node->inputs[0]);
 }
 
+// Products of INT8 take four numbers at a time, and the last four may end behind the operand. The memory of a caller must
+// not be read there: it is copied into the plan's own.
+static bool reads_behind_callers_memory(const tslim_graph *graph, const tsl_node *node) {
+    if (node->op != TSL_OP_CONV && node->op != TSL_OP_CONV_TRANSPOSE && node->op != TSL_OP_GEMM &&
+        node->op != TSL_OP_MATMUL)
+        return false;
+    const tsl_value *value = tsl_node_input(graph, node, 0);
+    return value && value->producer == TSL_NONE && tslim_dtype_size(value->dtype) == 1;
+}
+
 static tsl_layout choose_any(const tslim_graph *graph, const tsl_node *node) {
     // Transpose changes the meaning of the axes: what was last before says nothing about after.
     if (node->op == TSL_OP_TRANSPOSE) return TSL_LAYOUT_ROW_MAJOR;
@@ -87,7 +97,8 @@ static tslim_status assign_node(layouts *l, uint32_t n) {
         : rule == TSL_RULE_ROW_MAJOR                   ? TSL_LAYOUT_ROW_MAJOR
                                                        : choose_any(graph, node);
     if (rule != TSL_RULE_ANY || (layout == TSL_LAYOUT_CHANNELS_LAST && node->op != TSL_OP_TRANSPOSE)) {
-        bool copy = rule == TSL_RULE_CHANNELS_LAST && needs_border(graph, node);
+        bool copy = (rule == TSL_RULE_CHANNELS_LAST && needs_border(graph, node)) ||
+                    reads_behind_callers_memory(graph, node);
         for (uint32_t i = 0; i < graph->nodes[n].n_inputs; i++) TSL_TRY(want(l, n, i, layout, copy && i == 0));
     }
     node = &graph->nodes[n];

@@ -68,6 +68,11 @@ static bool make_file(tsl_rng *rng, const char *scratch, fuzz_bytes *file) {
     case 3:
         current_kind = "changed graph";
         return fuzz_mutate_graph(rng, &seeds[tsl_rng_next(rng) % SEED_COUNT], scratch, file);
+    case 4:
+    case 5:
+    case 6:
+        current_kind = "plausible operator";
+        return fuzz_plausible_operator(rng, scratch, file);
     default:
         current_kind = "random operators";
         return fuzz_random_operators(rng, scratch, file);

@@ -8,6 +8,7 @@
 
 #include "format/tslim.h"
 #include "fuzz/mutations.h"
+#include "fuzz/plausible.h"
 
 static uint32_t below(tsl_rng *rng, uint64_t bound) {
     return (uint32_t)tsl_rng_below(rng, bound);
@@ -361,6 +362,28 @@ bool fuzz_random_operators(tsl_rng *rng, const char *scratch, fuzz_bytes *file) 
         m.graph->n_outputs = 1;
         made = made && m.last != TSL_NONE && write(m.graph, scratch, file);
         tslim_graph_destroy(m.graph);
+    }
+    tslim_context_destroy(context);
+    return made;
+}
+
+// ---- One operator that may well run ----
+
+bool fuzz_plausible_operator(tsl_rng *rng, const char *scratch, fuzz_bytes *file) {
+    tslim_context *context;
+    tslim_graph *graph;
+    uint32_t inputs[8], output;
+    if (fuzz_context_create(&context) != TSLIM_OK) return false;
+    bool made = tsl_graph_create(context, &graph) == TSLIM_OK;
+    if (made) {
+        graph->opset = below(rng, 3) ? 17 : 13 + below(rng, 9);
+        made = fuzz_add_plausible_node(rng, graph, inputs, &graph->n_inputs, &output);
+        graph->inputs = inputs;
+        graph->outputs = &output;
+        graph->n_outputs = 1;
+        if (made && below(rng, 2) == 0) made = change_graph(rng, graph) == TSLIM_OK;
+        made = made && write(graph, scratch, file);
+        tslim_graph_destroy(graph);
     }
     tslim_context_destroy(context);
     return made;

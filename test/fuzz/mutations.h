@@ -19,5 +19,7 @@ bool fuzz_cut(tsl_rng *rng, const fuzz_bytes *seed, fuzz_bytes *file);
 bool fuzz_mutate_graph(tsl_rng *rng, const fuzz_bytes *seed, const char *scratch, fuzz_bytes *file);
 // One to three operators on operands that they may or may not take.
 bool fuzz_random_operators(tsl_rng *rng, const char *scratch, fuzz_bytes *file);
+// One operator on operands that it takes, or on such that were changed a little.
+bool fuzz_plausible_operator(tsl_rng *rng, const char *scratch, fuzz_bytes *file);
 
 #endif
