@@ -25,7 +25,7 @@ const char *tslim_status_name(tslim_status status) {
     return "unknown status";
 }
 
-tslim_status tsl_fail(tslim_status status, const char *format, ...) {
+void tsl_record_failure(const char *format, ...) {
     // Formatted aside first: an argument may be the old message itself.
     char text[sizeof(tsl_thread_message)];
     va_list arguments;
@@ -33,7 +33,6 @@ tslim_status tsl_fail(tslim_status status, const char *format, ...) {
     vsnprintf(text, sizeof(text), format, arguments);
     va_end(arguments);
     memcpy(tsl_thread_message, text, sizeof(text));
-    return status;
 }
 
 tslim_status tsl_fail_prefix(tslim_status status, const char *format, ...) {

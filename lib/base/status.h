@@ -5,8 +5,10 @@
 
 #include <tinyslim/status.h>
 
-// Records the message (replacing an older one) and returns `status`, so that `return tsl_fail(...)` reads well.
-tslim_status tsl_fail(tslim_status status, const char *format, ...) __attribute__((format(printf, 2, 3)));
+// Records the message (replacing an older one); its value is `status`, so that `return tsl_fail(...)` reads well. A macro,
+// so that compilers and analyzers see which status it is.
+#define tsl_fail(status, ...) (tsl_record_failure(__VA_ARGS__), (status))
+void tsl_record_failure(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 // Puts "prefix: " before the message at hand, to name the file or node that an inner function could not know.
 tslim_status tsl_fail_prefix(tslim_status status, const char *format, ...) __attribute__((format(printf, 2, 3)));

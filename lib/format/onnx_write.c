@@ -338,8 +338,8 @@ static tslim_status encode_model(tslim_graph *graph, const uint8_t *is_initializ
     writer w = {.graph = graph, .file = file};
     pb_ostream_t stream = {.callback = write_bytes, .state = &w, .max_size = SIZE_MAX};
     if (pb_encode(&stream, tsl_onnx_Model_fields, &model)) return TSLIM_OK;
-    return w.status != TSLIM_OK ? w.status
-                                : tsl_fail(TSLIM_ERROR_INTERNAL, "the model cannot be encoded: %s", PB_GET_ERROR(&stream));
+    if (w.status != TSLIM_OK) return w.status;
+    return tsl_fail(TSLIM_ERROR_INTERNAL, "the model cannot be encoded: %s", PB_GET_ERROR(&stream));
 }
 
 tslim_status tsl_onnx_write(const tslim_graph *graph, const char *path) {
