@@ -48,7 +48,7 @@ tslim_status tsl_json_read_file(tslim_context *ctx, const char *path, const char
     const char *found = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(*root, "schema"));
     if (found && strcmp(found, schema) == 0) return TSLIM_OK;
     tslim_status status =
-        tsl_record_failure("'%s': schema is '%s', not '%s'", path, found ? found : "", schema);
+        tsl_fail(TSLIM_ERROR_BAD_FILE, "'%s': schema is '%s', not '%s'", path, found ? found : "", schema);
     cJSON_Delete(*root);
     *root = NULL;
     return status;
