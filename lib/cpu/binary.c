@@ -242,16 +242,26 @@ static int64_t integer_value(tsl_op op, bool truncated_mod, int64_t a, int64_t b
 
 static int64_t unsigned_value(tsl_op op, bool truncated_mod, uint64_t a, uint64_t b) {
     switch (op) {
-    case TSL_OP_DIV: return (int64_t)(a / b);
-    case TSL_OP_MOD: return (int64_t)(a % b);
-    case TSL_OP_MAX: return (int64_t)(a > b ? a : b);
-    case TSL_OP_MIN: return (int64_t)(a < b ? a : b);
-    case TSL_OP_GREATER: return a > b;
-    case TSL_OP_LESS: return a < b;
-    case TSL_OP_GREATER_OR_EQUAL: return a >= b;
-    case TSL_OP_LESS_OR_EQUAL: return a <= b;
-    case TSL_OP_PRELU: return (int64_t)a;
-    default: return integer_value(op, truncated_mod, (int64_t)a, (int64_t)b);
+    case TSL_OP_DIV:
+        return (int64_t)(a / b);
+    case TSL_OP_MOD:
+        return (int64_t)(a % b);
+    case TSL_OP_MAX:
+        return (int64_t)(a > b ? a : b);
+    case TSL_OP_MIN:
+        return (int64_t)(a < b ? a : b);
+    case TSL_OP_GREATER:
+        return a > b;
+    case TSL_OP_LESS:
+        return a < b;
+    case TSL_OP_GREATER_OR_EQUAL:
+        return a >= b;
+    case TSL_OP_LESS_OR_EQUAL:
+        return a <= b;
+    case TSL_OP_PRELU:
+        return (int64_t)a;
+    default:
+        return integer_value(op, truncated_mod, (int64_t)a, (int64_t)b);
     }
 }
 

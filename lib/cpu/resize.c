@@ -113,7 +113,7 @@ static tslim_status run_weighted(const tsl_run *run) {
 
 // ---- Coordinates ----
 
-static float source_of(const resize_rule *rule, uint32_t axis, int64_t i, int64_t in, int64_t out) {
+static float unbounded_source(const resize_rule *rule, uint32_t axis, int64_t i, int64_t in, int64_t out) {
     const float x = (float)i, scale = rule->scale[axis];
     const char *mode = rule->coordinates;
     if (out == in && scale == 1.0f) return x;
@@ -125,6 +125,11 @@ static float source_of(const resize_rule *rule, uint32_t axis, int64_t i, int64_
     if (strcmp(mode, "half_pixel_symmetric") != 0) return half_pixel;
     float adjustment = (float)out / (scale * (float)in);
     return (float)in / 2.0f * (1.0f - adjustment) + half_pixel;
+}
+
+// Far outside is as good as outside: what follows converts to integers.
+static float source_of(const resize_rule *rule, uint32_t axis, int64_t i, int64_t in, int64_t out) {
+    return fminf(fmaxf(unbounded_source(rule, axis, i, in, out), -4.0f), (float)in + 4.0f);
 }
 
 static int64_t nearest_index(const resize_rule *rule, float x, bool smaller) {
@@ -289,8 +294,8 @@ tslim_status tsl_cpu_prepare_resize(tsl_prepare *p, tsl_kernel *kernel) {
     rule.exclude_outside = tsl_attrs_int(attrs, TSL_ATTR_exclude_outside, 0) != 0;
     TSL_REQUIRE(is_one_of(rule.coordinates, coordinate_modes), TSLIM_ERROR_UNSUPPORTED,
         "node '%s': coordinates of '%.40s'", step->name, rule.coordinates);
-    TSL_REQUIRE(is_one_of(rule.nearest, nearest_modes), TSLIM_ERROR_UNSUPPORTED, "node '%s': nearest_mode '%.40s'",
-        step->name, rule.nearest);
+    TSL_REQUIRE(is_one_of(rule.nearest, nearest_modes), TSLIM_ERROR_UNSUPPORTED,
+        "node '%s': nearest_mode '%.40s'", step->name, rule.nearest);
     TSL_REQUIRE(tsl_attrs_int(attrs, TSL_ATTR_antialias, 0) == 0, TSLIM_ERROR_UNSUPPORTED,
         "node '%s': resampling with antialias", step->name);
     TSL_TRY(read_scales(p, &rule));

@@ -19,6 +19,7 @@ typedef struct unary_run {
     tsl_function function;
     const tsl_cpu_functions *functions;
     tslim_dtype dtype;
+    const uint8_t *table;
     int64_t lo, hi; // Clip of integers
 } unary_run;
 
@@ -49,6 +50,20 @@ static void run_floats(const void *user, uint8_t *const *data, const ptrdiff_t *
         for (size_t i = 0; i < args.n; i++)
             memcpy(data[0] + (ptrdiff_t)(first + i) * strides[0], &block[i], sizeof(float));
     }
+}
+
+static void run_table(const void *user, uint8_t *const *data, const ptrdiff_t *strides, size_t count) {
+    const unary_run *u = user;
+    if (strides[0] == 1 && strides[1] == 1) {
+        tsl_table_s8_args args = {.x = (const int8_t *)data[1],
+            .y = (int8_t *)data[0],
+            .n = count,
+            .table = (const int8_t *)u->table};
+        u->functions->table_s8(&args);
+        return;
+    }
+    for (size_t i = 0; i < count; i++)
+        data[0][(ptrdiff_t)i * strides[0]] = u->table[data[1][(ptrdiff_t)i * strides[1]]];
 }
 
 static void run_doubles(const void *user, uint8_t *const *data, const ptrdiff_t *strides, size_t count) {
@@ -118,16 +133,13 @@ static void read_bounds(
 static tslim_status run_unary(const tsl_run *run) {
     const unary_state *state = run->kernel->state;
     const tsl_tensor *x = &run->inputs[0], *y = &run->outputs[0];
-    if (state->table) {
-        tsl_move(run->ctx, state->table, x, y);
-        return TSLIM_OK;
-    }
     unary_run u = {.function = state->function,
         .functions = state->functions,
         .dtype = x->dtype,
+        .table = state->table,
         .lo = INT64_MIN,
         .hi = INT64_MAX};
-    if (u.function.op == TSL_OP_CLIP) {
+    if (u.function.op == TSL_OP_CLIP && !u.table) {
         const tsl_tensor *min = bound(run->inputs, state->n_inputs, 1);
         const tsl_tensor *max = bound(run->inputs, state->n_inputs, 2);
         read_bounds(min, max, &u.function, &u.lo, &u.hi);
@@ -136,7 +148,10 @@ static tslim_status run_unary(const tsl_run *run) {
     const tsl_tensor *operands[] = {y, x};
     tsl_iteration_init(&it, operands, 2);
     tsl_inner_loop loop = tsl_element_is_integer(x->dtype) ? run_ints : run_doubles;
-    if (x->dtype == TSLIM_DTYPE_FLOAT && tsl_function_is_vector(u.function.op)) loop = run_floats;
+    if (u.table)
+        loop = run_table;
+    else if (x->dtype == TSLIM_DTYPE_FLOAT && tsl_function_is_vector(u.function.op))
+        loop = run_floats;
     tsl_iterate(run->ctx, &it, loop, &u);
     return TSLIM_OK;
 }
