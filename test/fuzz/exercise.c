@@ -5,7 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <tinyslim/session.h>
+#include <tinyslim/prune.h>
+#include <tinyslim/quantize.h>
 
 #define MOST_MEMORY ((int64_t)512 << 20)
 // A model may ask for any amount of work in a run, and gets it; here only little of it is tried.
@@ -130,17 +131,62 @@ static void look_at_nodes(const tslim_graph *graph) {
     }
 }
 
-static tslim_status use(tslim_graph *graph, uint64_t choices, fuzz_outcome *outcome) {
+static void prune(tslim_graph *graph) {
+    tslim_prune_options options;
+    tslim_prune_plan *plan;
+    tslim_prune_options_init(&options);
+    options.ratio = 0.4;
+    options.round_to = 1;
+    if (tslim_prune_plan_create(graph, &options, &plan) != TSLIM_OK) return;
+    tslim_prune(graph, plan);
+    tslim_prune_plan_destroy(plan);
+}
+
+static tslim_status calibrate_sample(
+    void *user, uint64_t index, tslim_tensor *inputs, uint32_t n_inputs, int64_t *label) {
+    (void)user;
+    (void)label;
+    for (uint32_t i = 0; i < n_inputs; i++) fill(&inputs[i]);
+    return index < 2 ? TSLIM_OK : TSLIM_ERROR_INVALID_ARGUMENT;
+}
+
+// With samples of the shape that the model's first input says it has.
+static void quantize(tslim_context *context, tslim_graph *graph) {
+    tslim_tensor_info info;
+    tslim_dataset *dataset;
+    tslim_calibration *calibration;
+    if (tslim_graph_input_count(graph) != 1 || tslim_graph_input_info(graph, 0, &info) != TSLIM_OK ||
+        info.rank == 0)
+        return;
+    info.rank--;
+    for (uint32_t d = 0; d < info.rank; d++) info.dims[d] = info.dims[d + 1];
+    memset(info.symbols, 0, sizeof(info.symbols));
+    if (tslim_dataset_from_callback(context, 2, &info, 1, false, calibrate_sample, NULL, &dataset) !=
+        TSLIM_OK)
+        return;
+    if (tslim_calibrate(graph, dataset, NULL, &calibration) == TSLIM_OK) {
+        tslim_quantize(graph, calibration, NULL, NULL, NULL);
+        tslim_calibration_destroy(calibration);
+    }
+    tslim_dataset_destroy(dataset);
+}
+
+static tslim_status use(tslim_context *context, tslim_graph *graph, const char *scratch, uint64_t choices,
+    fuzz_outcome *outcome) {
     tslim_graph_totals totals = {.struct_size = sizeof(totals)};
     tslim_graph_check(graph, NULL, NULL);
     look_at_nodes(graph);
     tslim_status measured = tslim_graph_measure(graph, NULL, 0, &totals);
     bool much_work = measured == TSLIM_OK && totals.macs > MOST_MACS;
+    if ((choices & 0x1c0) == 0x40) prune(graph);
+    if ((choices & 0x1c0) == 0x80 && !much_work) quantize(context, graph);
+    if ((choices & 0x1c0) == 0xc0)
+        tslim_graph_save_file(graph, scratch, choices & 32 ? TSLIM_FORMAT_ONNX : TSLIM_FORMAT_TSLIM);
     if ((choices & 8) && tslim_graph_optimize(graph) == TSLIM_OK) look_at_nodes(graph);
     return plan_and_run(graph, choices, much_work, outcome);
 }
 
-fuzz_outcome fuzz_exercise(const fuzz_bytes *file, uint64_t choices) {
+fuzz_outcome fuzz_exercise(const fuzz_bytes *file, const char *scratch, uint64_t choices) {
     fuzz_outcome outcome = {0};
     tslim_context *context;
     outcome.status = fuzz_context_create(&context);
@@ -152,7 +198,7 @@ fuzz_outcome fuzz_exercise(const fuzz_bytes *file, uint64_t choices) {
     outcome.status = tslim_graph_load_memory(context, file->data, file->size, &graph);
     if (outcome.status == TSLIM_OK) {
         outcome.loaded = true;
-        outcome.status = use(graph, choices, &outcome);
+        outcome.status = use(context, graph, scratch, choices, &outcome);
         tslim_graph_destroy(graph);
     }
     bool silent = outcome.status != TSLIM_OK && !*tslim_context_message(context);

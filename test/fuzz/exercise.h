@@ -20,8 +20,9 @@ typedef struct fuzz_outcome {
     bool loaded, planned, ran;
 } fuzz_outcome;
 
-// `choices` decides what else is done: without fusion, with a tap, optimized first.
-fuzz_outcome fuzz_exercise(const fuzz_bytes *file, uint64_t choices);
+// `choices` decides what else is done: without fusion, with a tap; optimized, pruned, quantized or saved (to
+// the path `scratch`) before.
+fuzz_outcome fuzz_exercise(const fuzz_bytes *file, const char *scratch, uint64_t choices);
 
 // A context with the limits of these tests, and memory that is counted.
 tslim_status fuzz_context_create(tslim_context **context);

@@ -48,7 +48,7 @@ static void make_seeds(const char *folder) {
         snprintf(path, sizeof(path), "%s/seed.%s", folder, i == SEED_ONNX ? "onnx" : "tslim");
         if (!fuzz_write_seed(path, i >= SEED_PACKED, i == SEED_INT8) || !fuzz_read_file(path, &seeds[i]))
             fail("a model to start from cannot be made");
-        fuzz_outcome outcome = fuzz_exercise(&seeds[i], 0);
+        fuzz_outcome outcome = fuzz_exercise(&seeds[i], NULL, 0);
         if (outcome.failed || outcome.status != TSLIM_OK || !outcome.ran)
             fail("a model to start from does not run");
     }
@@ -90,7 +90,7 @@ static void run_round(uint64_t seed, const char *scratch, counts *total) {
     fuzz_bytes file = {0};
     if (!make_file(&rng, scratch, &file)) return;
     clock_t start = clock();
-    fuzz_outcome outcome = fuzz_exercise(&file, tsl_rng_next(&rng));
+    fuzz_outcome outcome = fuzz_exercise(&file, scratch, tsl_rng_next(&rng));
     double seconds = (double)(clock() - start) / CLOCKS_PER_SEC;
     free(file.data);
     if (outcome.failed) fail(outcome.failed);
