@@ -24,11 +24,33 @@ static bool is_foldable(const tslim_graph *graph, const tsl_node *node) {
     return inputs_are_constant(graph, node);
 }
 
+// A few bytes of a file can ask for a constant of any size, and a hundred thousand nodes can. What is over the budget is
+// left to a run, whose memory is planned. Lists of dims are always folded: shapes depend on them.
+#define MOST_FOLDED_BYTES ((uint64_t)1 << 30)
+#define SMALL_BYTES 1024
+
+static bool take_from_budget(const tslim_graph *graph, const tsl_node *node, uint64_t *budget) {
+    uint64_t bytes = 0, elements;
+    for (uint32_t i = 0; i < node->n_outputs; i++) {
+        const tsl_value *output = tsl_node_output(graph, node, i);
+        // What is over the limits is said by `evaluate`.
+        if (!output || tsl_shape_elements(graph->ctx, &output->shape, &elements) != TSLIM_OK) continue;
+        if (elements > MOST_FOLDED_BYTES) return false;
+        bytes += elements * tslim_dtype_size(output->dtype);
+    }
+    if (bytes <= SMALL_BYTES) return true;
+    if (bytes > *budget) return false;
+    *budget -= bytes;
+    return true;
+}
+
 tslim_status tsl_pass_infer_and_fold(tslim_graph *graph, tsl_evaluate_node evaluate, void *user) {
     bool folded = false;
+    uint64_t limit = graph->ctx->limits.arena_bytes, budget = limit < MOST_FOLDED_BYTES ? limit : MOST_FOLDED_BYTES;
     for (uint32_t n = 0; n < graph->n_nodes; n++) {
         TSL_TRY(tsl_infer_node(graph, n));
         if (!evaluate || !is_foldable(graph, &graph->nodes[n])) continue;
+        if (!take_from_budget(graph, &graph->nodes[n], &budget)) continue;
         tslim_status status = evaluate(user, graph, n);
         if (status == TSLIM_ERROR_UNSUPPORTED) continue;
         TSL_TRY(status);

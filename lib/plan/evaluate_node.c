@@ -9,6 +9,8 @@
 
 // Beyond this a folded constant costs more memory than it saves time.
 #define LARGEST_FOLDED_BYTES ((size_t)256 << 20)
+// Products of large constants are for a run, not for loading: a file of a few bytes can ask for them.
+#define MOST_FOLDED_MACS ((uint64_t)1 << 30)
 
 typedef struct evaluation {
     tsl_arena arena;
@@ -40,6 +42,8 @@ static tslim_status run_node(tslim_graph *graph, const tsl_node *node, evaluatio
     tsl_step step;
     tsl_describe_step(graph, node, e->inputs, e->outputs, &step);
     TSL_TRY(tsl_cpu_backend.prepare(graph->ctx, graph->ctx->isa, &step, &e->arena, &e->kernel));
+    TSL_REQUIRE(e->kernel.macs <= MOST_FOLDED_MACS, TSLIM_ERROR_UNSUPPORTED, "%llu multiply-adds",
+        (unsigned long long)e->kernel.macs);
     uint8_t *scratch = tsl_arena_alloc_aligned(&e->arena, e->kernel.scratch_bytes);
     TSL_REQUIRE_MEMORY(scratch, e->kernel.scratch_bytes);
     tsl_run run = {.ctx = graph->ctx, .kernel = &e->kernel, .inputs = e->inputs, .outputs = e->outputs, .scratch = scratch};

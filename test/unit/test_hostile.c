@@ -16,6 +16,8 @@
 #include <tinyslim/session.h>
 
 #include "format/tslim.h"
+#include "pass/pass.h"
+#include "plan/evaluate_node.h"
 #include "support/node_builder.h"
 #include "support/small_network.h"
 
@@ -231,6 +233,41 @@ static void there_are_not_too_many_outputs(void **state) {
     free(outputs);
 }
 
+// ---- Constants that a few bytes ask for ----
+
+static void folding_has_a_budget(void **state) {
+    (void)state;
+    static const int64_t dims[1] = {(int64_t)1 << 20};
+    tslim_context_options options;
+    tslim_context_options_init(&options);
+    options.limits.arena_bytes = (uint64_t)16 << 20;
+    tslim_context *ctx;
+    tslim_graph *graph;
+    uint32_t outputs[16], list, index;
+    void *data;
+    assert_int_equal(tslim_context_create(&options, &ctx), TSLIM_OK);
+    assert_int_equal(tsl_graph_create(ctx, &graph), TSLIM_OK);
+    graph->opset = 17;
+    assert_int_equal(
+        tsl_graph_add_constant(graph, "dims", TSLIM_DTYPE_INT64, 1, (const int64_t[]){1}, &list, &data),
+        TSLIM_OK);
+    memcpy(data, dims, sizeof(dims));
+    for (int i = 0; i < 16; i++) {
+        assert_int_equal(tsl_graph_add_value(graph, "y", TSLIM_DTYPE_NONE, &outputs[i]), TSLIM_OK);
+        assert_int_equal(
+            tsl_graph_add_node(graph, TSL_OP_CONSTANT_OF_SHAPE, "node", 1, &list, 1, &outputs[i], &index),
+            TSLIM_OK);
+    }
+    graph->outputs = outputs;
+    graph->n_outputs = 16;
+    assert_int_equal(tsl_pass_infer_and_fold(graph, tsl_evaluate_on_cpu, NULL), TSLIM_OK);
+    size_t bytes = 0;
+    for (uint32_t v = 0; v < graph->n_values; v++) bytes += graph->values[v].bytes;
+    assert_in_range(bytes, 1 << 20, 17 << 20); // and not 64 MiB
+    tslim_graph_destroy(graph);
+    tslim_context_destroy(ctx);
+}
+
 // ---- Things that are no files ----
 
 static void only_files_are_read(void **state) {
@@ -264,6 +301,7 @@ int main(void) {
         cmocka_unit_test(a_product_has_three_operands),
         cmocka_unit_test(nodes_without_results_are_measured),
         cmocka_unit_test(there_are_not_too_many_outputs),
+        cmocka_unit_test(folding_has_a_budget),
         cmocka_unit_test(only_files_are_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
