@@ -42,15 +42,26 @@ static void table_run(const void *user, uint8_t *const *data, const ptrdiff_t *s
 
 // Both sides of a square of this many elements stay in the first cache.
 #define TILE 16
+// Where the destination is narrower than a square (a picture's three colours), pieces are long instead.
+#define LONG_TILE 1024
 
 typedef struct transposition {
     const tsl_iteration *it; // the last dim is contiguous in the destination, `fast` in the source
     uint32_t fast;
     size_t size;
-    int64_t tiles; // along `fast`
+    int64_t tile, tiles; // along `fast`
 } transposition;
 
+// Squares inside along the destination, long pieces along the source.
 #define TILE_LOOP(bytes)                                                                                     \
+    if (columns < TILE) {                                                                                    \
+        for (int64_t c = 0; c < columns; c++) {                                                              \
+            uint8_t *y = to + c * (bytes);                                                                   \
+            const uint8_t *x = from + c * from_column;                                                       \
+            for (int64_t r = 0; r < rows; r++, y += to_row, x += (bytes)) memcpy(y, x, (bytes));             \
+        }                                                                                                    \
+        return;                                                                                              \
+    }                                                                                                        \
     for (int64_t c = 0; c < columns; c += TILE) {                                                            \
         int64_t end = c + TILE < columns ? c + TILE : columns;                                               \
         for (int64_t r = 0; r < rows; r++) {                                                                 \
@@ -81,7 +92,7 @@ static void run_tiles(void *task_data, size_t begin, size_t end, uint32_t worker
     const tsl_iteration *it = t->it;
     const uint32_t last = it->rank - 1;
     for (size_t item = begin; item < end; item++) {
-        int64_t first = (int64_t)item % t->tiles * TILE, rest = (int64_t)item / t->tiles;
+        int64_t first = (int64_t)item % t->tiles * t->tile, rest = (int64_t)item / t->tiles;
         ptrdiff_t to = (ptrdiff_t)first * it->strides[0][t->fast];
         ptrdiff_t from = (ptrdiff_t)first * it->strides[1][t->fast];
         for (uint32_t d = last; d-- > 0;) {
@@ -90,7 +101,7 @@ static void run_tiles(void *task_data, size_t begin, size_t end, uint32_t worker
             from += (ptrdiff_t)(rest % it->dims[d]) * it->strides[1][d];
             rest /= it->dims[d];
         }
-        int64_t rows = it->dims[t->fast] - first < TILE ? it->dims[t->fast] - first : TILE;
+        int64_t rows = it->dims[t->fast] - first < t->tile ? it->dims[t->fast] - first : t->tile;
         copy_tile(it->data[0] + to, it->strides[0][t->fast], it->data[1] + from, it->strides[1][last], rows,
             it->dims[last], t->size);
     }
@@ -109,9 +120,10 @@ static bool transpose(tslim_context *ctx, const tsl_iteration *it, size_t size) 
         outer *= it->dims[d];
     }
     if (t.fast == last || outer == 0) return false;
-    t.tiles = (it->dims[t.fast] + TILE - 1) / TILE;
+    t.tile = it->dims[last] < TILE ? LONG_TILE : TILE;
+    t.tiles = (it->dims[t.fast] + t.tile - 1) / t.tile;
     size_t items = (size_t)(outer / it->dims[t.fast] * t.tiles);
-    size_t per_item = (size_t)it->dims[last] * TILE;
+    size_t per_item = (size_t)(it->dims[last] * t.tile);
     tsl_parallel_for(ctx, items, (16384 + per_item - 1) / per_item, run_tiles, &t);
     return true;
 }
