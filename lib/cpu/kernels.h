@@ -204,6 +204,14 @@ typedef struct tsl_softmax_f32_args {
     bool logarithm;
 } tsl_softmax_f32_args;
 
+// `n` rows side by side: element k of row i is x[k * stride + i]. y may be x.
+typedef struct tsl_softmax_columns_f32_args {
+    const float *x;
+    float *y;
+    size_t length, stride, n; // length > 0
+    bool logarithm;
+} tsl_softmax_columns_f32_args;
+
 // The table itself: one pointer for each line of kernels.inc, TSL_KERNEL(name, result, parameters).
 typedef struct tsl_cpu_functions {
 #define TSL_KERNEL(name, result, parameters) result(*name) parameters;

@@ -9,42 +9,55 @@ typedef struct softmax_state {
     const tsl_cpu_functions *functions;
     int64_t outer, length, inner;
     bool logarithm;
-    size_t worker_floats;
 } softmax_state;
 
 typedef struct softmax_task {
     const softmax_state *s;
     const float *x;
-    float *y, *scratch;
+    float *y;
 } softmax_task;
 
-// A row that is not contiguous goes through the worker's scratch.
+// An item is a row.
 static void run_rows(void *task_data, size_t begin, size_t end, uint32_t worker) {
+    (void)worker;
     const softmax_task *t = task_data;
-    const softmax_state *s = t->s;
-    tsl_softmax_f32_args args = {.n = (size_t)s->length, .logarithm = s->logarithm};
-    const size_t inner = (size_t)s->inner;
+    const size_t length = (size_t)t->s->length;
+    tsl_softmax_f32_args args = {.n = length, .logarithm = t->s->logarithm};
     for (size_t row = begin; row < end; row++) {
-        size_t first = row / inner * inner * args.n + row % inner;
-        if (inner == 1) {
-            args.x = t->x + first;
-            args.y = t->y + first;
-            s->functions->softmax_f32(&args);
-            continue;
-        }
-        float *block = t->scratch + worker * s->worker_floats;
-        args.x = args.y = block;
-        for (size_t i = 0; i < args.n; i++) block[i] = t->x[first + i * inner];
-        s->functions->softmax_f32(&args);
-        for (size_t i = 0; i < args.n; i++) t->y[first + i * inner] = block[i];
+        args.x = t->x + row * length;
+        args.y = t->y + row * length;
+        t->s->functions->softmax_f32(&args);
+    }
+}
+
+// Rows whose elements are `inner` apart lie side by side: an item is a group of them.
+#define COLUMNS ((size_t)64)
+
+static void run_columns(void *task_data, size_t begin, size_t end, uint32_t worker) {
+    (void)worker;
+    const softmax_task *t = task_data;
+    const size_t length = (size_t)t->s->length, inner = (size_t)t->s->inner;
+    const size_t groups = (inner + COLUMNS - 1) / COLUMNS;
+    tsl_softmax_columns_f32_args args = {.length = length, .stride = inner, .logarithm = t->s->logarithm};
+    for (size_t item = begin; item < end; item++) {
+        size_t first = item % groups * COLUMNS;
+        size_t offset = item / groups * length * inner + first;
+        args.n = inner - first < COLUMNS ? inner - first : COLUMNS;
+        args.x = t->x + offset;
+        args.y = t->y + offset;
+        t->s->functions->softmax_columns_f32(&args);
     }
 }
 
 static tslim_status run_softmax(const tsl_run *run) {
     const softmax_state *s = run->kernel->state;
-    if (s->outer * s->length * s->inner == 0) return TSLIM_OK;
-    softmax_task task = {s, run->inputs[0].data, run->outputs[0].data, (float *)(void *)run->scratch};
-    tsl_parallel_for(run->ctx, (size_t)(s->outer * s->inner), 4096 / (size_t)s->length + 1, run_rows, &task);
+    if (s->outer == 0 || s->length == 0 || s->inner == 0) return TSLIM_OK;
+    softmax_task task = {s, run->inputs[0].data, run->outputs[0].data};
+    const size_t grain = 4096 / (size_t)s->length + 1, groups = ((size_t)s->inner + COLUMNS - 1) / COLUMNS;
+    if (s->inner == 1)
+        tsl_parallel_for(run->ctx, (size_t)s->outer, grain, run_rows, &task);
+    else
+        tsl_parallel_for(run->ctx, (size_t)s->outer * groups, grain / COLUMNS + 1, run_columns, &task);
     return TSLIM_OK;
 }
 
@@ -66,7 +79,5 @@ tslim_status tsl_cpu_prepare_softmax(tsl_prepare *p, tsl_kernel *kernel) {
         int64_t *part = i < axis ? &s->outer : i == axis || flatten ? &s->length : &s->inner;
         *part *= x->dims[i];
     }
-    s->worker_floats = s->inner == 1 ? 0 : ((size_t)s->length + 15) / 16 * 16;
-    kernel->scratch_bytes = s->worker_floats * sizeof(float) * p->ctx->n_threads;
     return TSLIM_OK;
 }

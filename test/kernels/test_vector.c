@@ -305,6 +305,35 @@ static void test_softmax(void **unused) {
     }
 }
 
+static void test_softmax_of_columns(void **unused) {
+    (void)unused;
+    for (size_t round = 0; round < 400; round++) {
+        size_t length = 1 + below(12), n = 1 + below(40), stride = n + below(3),
+               count = (length - 1) * stride + n;
+        float *x = floats(0, count);
+        for (size_t i = 0; i < count; i++) x[i] = (float)tsl_rng_normal(&rng) * 3.0f;
+        tsl_softmax_columns_f32_args args = {
+            .x = x, .length = length, .stride = stride, .n = n, .logarithm = round % 2};
+        float *y = args.y = guarded_resize(&memory[1], count * sizeof(float));
+        memset(y, 0, count * sizeof(float));
+        portable()->softmax_columns_f32(&args);
+        for (size_t i = 0; i < n; i++) {
+            double sum = 0;
+            for (size_t k = 0; k < length; k++) sum += exp((double)x[k * stride + i]);
+            for (size_t k = 0; k < length; k++) {
+                double wanted = (double)x[k * stride + i] - log(sum);
+                if (!args.logarithm) wanted = exp(wanted);
+                assert_true(
+                    fabs((double)y[k * stride + i] - wanted) <= 4e-6 * fmax(fabs(wanted), args.logarithm));
+            }
+        }
+        args.y = guarded_resize(&memory[2], count * sizeof(float));
+        memset(args.y, 0, count * sizeof(float)); // between the rows nothing is written
+        FOR_LEVELS(f->softmax_columns_f32(&args);
+                   assert_same_floats(args.y, y, count, "columns", isas[level]);)
+    }
+}
+
 // ---- INT8 ----
 
 static int8_t to_s8(float y, float lo, float hi) {
@@ -482,6 +511,7 @@ int main(void) {
         cmocka_unit_test(test_binary_floats),
         cmocka_unit_test(test_scale_shift),
         cmocka_unit_test(test_softmax),
+        cmocka_unit_test(test_softmax_of_columns),
         cmocka_unit_test(test_quantize),
         cmocka_unit_test(test_binary_s8),
         cmocka_unit_test(test_table),
