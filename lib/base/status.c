@@ -48,10 +48,6 @@ tslim_status tsl_fail_prefix(tslim_status status, const char *format, ...) {
     return status;
 }
 
-tslim_status tsl_no_memory(size_t bytes) {
-    return tsl_fail(TSLIM_ERROR_NO_MEMORY, "no memory for %zu bytes", bytes);
-}
-
 const char *tsl_message(void) { return tsl_thread_message; }
 
 void tsl_clear_message(void) { tsl_thread_message[0] = '\0'; }

@@ -7,13 +7,13 @@
 
 // Records the message (replacing an older one); its value is `status`, so that `return tsl_fail(...)` reads well. A macro,
 // so that compilers and analyzers see which status it is.
-#define tsl_fail(status, ...) (tsl_record_failure(__VA_ARGS__), (status))
+#define tsl_fail(status, ...) (tsl_record_failure(__VA_ARGS__), (tslim_status)(status))
 void tsl_record_failure(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 // Puts "prefix: " before the message at hand, to name the file or node that an inner function could not know.
 tslim_status tsl_fail_prefix(tslim_status status, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-tslim_status tsl_no_memory(size_t bytes);
+#define tsl_no_memory(bytes) tsl_fail(TSLIM_ERROR_NO_MEMORY, "no memory for %zu bytes", (size_t)(bytes))
 
 // The message of this thread's last failure; "" when there was none.
 const char *tsl_message(void);
