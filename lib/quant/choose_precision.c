@@ -163,8 +163,7 @@ static const char *check_kind(const tslim_graph *graph, const tsl_node *node) {
     }
 }
 
-bool tsl_keeps_scale(const tslim_graph *graph, const tsl_node *node) {
-    (void)graph;
+bool tsl_keeps_scale(const tsl_node *node) {
     switch (node->op) {
     case TSL_OP_MAX_POOL:
     case TSL_OP_GLOBAL_MAX_POOL:
@@ -178,7 +177,6 @@ bool tsl_keeps_scale(const tslim_graph *graph, const tsl_node *node) {
     case TSL_OP_SPLIT:
     case TSL_OP_SLICE:
     case TSL_OP_PAD:
-        return true;
     case TSL_OP_RESIZE:
     case TSL_OP_UPSAMPLE:
         return true;

@@ -60,7 +60,7 @@ static void join_groups(scale_groups *g) {
     for (uint32_t n = 0; n < q->n_nodes; n++) {
         const tsl_node *node = &q->graph->nodes[n];
         if (!tsl_runs_in_int8(q, n)) continue;
-        if (tsl_keeps_scale(q->graph, node))
+        if (tsl_keeps_scale(node))
             for (uint32_t i = 0; i < node->n_outputs; i++)
                 if (node->outputs[i] != TSL_NONE) join(g, node->inputs[0], node->outputs[i]);
     }

@@ -35,7 +35,7 @@ bool tsl_is_data_operand(const tsl_node *node, uint32_t index);
 bool tsl_has_int8_reader(const tsl_quantizer *q, uint32_t value);
 // True for nodes whose INT8 output has the scale of their first input, because it only moves or picks
 // elements.
-bool tsl_keeps_scale(const tslim_graph *graph, const tsl_node *node);
+bool tsl_keeps_scale(const tsl_node *node);
 
 // Fills float_reason and to_float. `exclude` marks nodes that the caller keeps in float.
 tslim_status tsl_choose_precision(tsl_quantizer *q, const bool *exclude);
