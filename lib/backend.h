@@ -20,9 +20,11 @@ typedef struct tsl_step_epilogue {
 
 // One operator with concrete shapes. Constant inputs have data; the others get theirs when they run.
 // Guarantees of the plan:
-// - operands follow the operator's layout rule (ops.def): CHANNELS_LAST means strides[1] == 1 on rank 4 and any
+// - operands follow the operator's layout rule (ops.def): CHANNELS_LAST means strides[1] == 1 on rank 4 and
+// any
 //   strides for N, H, W; ROW_MAJOR means no gaps; ANY means any strides at all;
-// - an input of Conv has a border at least as wide as its padding, filled with zeros (or the zero point), and 64
+// - an input of Conv has a border at least as wide as its padding, filled with zeros (or the zero point), and
+// 64
 //   readable bytes after its last element whatever they hold; so has every other operand in the arena;
 // - an output may have other strides than an input: it may be a slice of a wider tensor.
 typedef struct tsl_step {
@@ -53,13 +55,13 @@ struct tsl_kernel {
     // Allocates nothing. Fails only for what data can get wrong (an index out of range).
     tslim_status (*run)(const tsl_run *run);
     const char *name; // static or from the arena: "conv f32 avx2", ...
-    void *state;      // the kernel's own, from the arena of prepare
+    void *state; // the kernel's own, from the arena of prepare
     size_t scratch_bytes;
     uint64_t macs;
 };
 
-// Weights in the order that kernels want. The form depends on the operator and the type, never on the processor,
-// so that a packed file runs anywhere.
+// Weights in the order that kernels want. The form depends on the operator and the type, never on the
+// processor, so that a packed file runs anywhere.
 typedef struct tsl_pack_request {
     tsl_op op;
     const tsl_attrs *attrs;
@@ -69,8 +71,9 @@ typedef struct tsl_pack_request {
 
 typedef struct tsl_backend {
     const char *name;
-    // Chooses a kernel, checks that it can run, precomputes. Memory of any kind from `arena`. `isa` is a level that
-    // the machine has. UNSUPPORTED when there is no kernel for these operands: says which types or attributes.
+    // Chooses a kernel, checks that it can run, precomputes. Memory of any kind from `arena`. `isa` is a
+    // level that the machine has. UNSUPPORTED when there is no kernel for these operands: says which types or
+    // attributes.
     tslim_status (*prepare)(
         tslim_context *ctx, tslim_isa isa, const tsl_step *step, tsl_arena *arena, tsl_kernel *kernel);
     // TSL_PACKING_NONE when this operand is used as it is; else the packing and its size.

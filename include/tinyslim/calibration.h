@@ -14,9 +14,9 @@ typedef struct tslim_calibration tslim_calibration;
 typedef enum tslim_calibration_method {
     TSLIM_CALIBRATION_MINMAX = 0,
     TSLIM_CALIBRATION_MOVING_AVERAGE = 1, /**< of each batch's extremes, with momentum 0.9 */
-    TSLIM_CALIBRATION_PERCENTILE = 2,     /**< of absolute values; default 99.99 */
+    TSLIM_CALIBRATION_PERCENTILE = 2, /**< of absolute values; default 99.99 */
     TSLIM_CALIBRATION_ENTROPY = 3, /**< least Kullback-Leibler divergence of the 8-bit histogram */
-    TSLIM_CALIBRATION_MSE = 4      /**< least mean square error of rounding and clipping */
+    TSLIM_CALIBRATION_MSE = 4 /**< least mean square error of rounding and clipping */
 } tslim_calibration_method;
 
 /** "minmax", "moving-average", "percentile", "entropy", "mse": static. */
@@ -49,8 +49,8 @@ TSLIM_API tslim_status tslim_calibration_merge(
 /** JSON, histograms included, so that shards can be merged and the method changed later. */
 TSLIM_API tslim_status tslim_calibration_save_file(const tslim_calibration *calibration, const char *path);
 /**
- * Chooses ranges by another method (`percentile` counts for PERCENTILE only). Not to MOVING_AVERAGE, which must be
- * taken while calibrating.
+ * Chooses ranges by another method (`percentile` counts for PERCENTILE only). Not to MOVING_AVERAGE, which
+ * must be taken while calibrating.
  */
 TSLIM_API tslim_status tslim_calibration_set_method(
     tslim_calibration *calibration, tslim_calibration_method method, double percentile);

@@ -39,21 +39,21 @@ typedef void (*tslim_parallel_for)(void *user, size_t count, tslim_task task, vo
 
 /** Bounds against hostile models. A 0 field means the default, named beside it. */
 typedef struct tslim_limits {
-    uint64_t file_bytes;  /**< a model file and its external data, together: 8 GiB */
-    uint64_t nodes;       /**< nodes of a graph: 100,000 */
-    uint64_t elements;    /**< elements of one tensor: 2^31 */
+    uint64_t file_bytes; /**< a model file and its external data, together: 8 GiB */
+    uint64_t nodes; /**< nodes of a graph: 100,000 */
+    uint64_t elements; /**< elements of one tensor: 2^31 */
     uint64_t arena_bytes; /**< activations of one session: 8 GiB */
-    uint32_t rank;        /**< 8, and at most TSLIM_MAX_RANK */
-    uint32_t nesting;     /**< messages within messages, graphs within nodes: 32 */
+    uint32_t rank; /**< 8, and at most TSLIM_MAX_RANK */
+    uint32_t nesting; /**< messages within messages, graphs within nodes: 32 */
 } tslim_limits;
 
 /** Instruction sets of the CPU backend, from the plainest on. Values are pinned. */
 typedef enum tslim_isa {
     TSLIM_ISA_DEFAULT = 0, /**< the best that the processor and its operating system offer */
     TSLIM_ISA_PORTABLE = 1,
-    TSLIM_ISA_AVX2 = 2,    /**< AVX2, FMA, F16C */
+    TSLIM_ISA_AVX2 = 2, /**< AVX2, FMA, F16C */
     TSLIM_ISA_AVXVNNI = 3, /**< AVX2 and AVX-VNNI */
-    TSLIM_ISA_AVX512 = 4,  /**< AVX-512 F, BW, DQ, VL */
+    TSLIM_ISA_AVX512 = 4, /**< AVX-512 F, BW, DQ, VL */
     TSLIM_ISA_AVX512VNNI = 5
 } tslim_isa;
 
@@ -62,7 +62,7 @@ typedef struct tslim_context_options {
     uint32_t struct_size;
     uint32_t n_threads; /**< worker threads, the caller's included; 0: as many as cores */
     tslim_allocator allocator; /**< all NULL: malloc */
-    tslim_log_callback log;    /**< NULL: no log */
+    tslim_log_callback log; /**< NULL: no log */
     void *log_user;
     tslim_limits limits;
     tslim_parallel_for parallel_for; /**< NULL: threads of the library's own */

@@ -31,7 +31,8 @@ typedef struct tslim_metrics {
     double precision;
     double recall;
     double f1;
-    double loss; /**< mean cross-entropy in nats, of softmax(output), or of the output where rows are probabilities */
+    double loss; /**< mean cross-entropy in nats, of softmax(output), or of the output where rows are
+                    probabilities */
 } tslim_metrics;
 
 TSLIM_API tslim_status tslim_evaluate(const tslim_graph *graph, tslim_dataset *dataset,

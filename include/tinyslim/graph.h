@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A model as a graph: loaded from an ONNX or .tslim file, looked at, changed by pruning and quantization, saved.
+// A model as a graph: loaded from an ONNX or .tslim file, looked at, changed by pruning and quantization,
+// saved.
 #ifndef TINYSLIM_GRAPH_H
 #define TINYSLIM_GRAPH_H
 
@@ -30,7 +31,7 @@ TSLIM_API tslim_status tslim_graph_clone(const tslim_graph *graph, tslim_graph *
 
 typedef enum tslim_file_format {
     TSLIM_FORMAT_FROM_NAME = 0, /**< .onnx or .tslim by the path's ending */
-    TSLIM_FORMAT_ONNX = 1,      /**< quantized graphs become QuantizeLinear/DequantizeLinear form */
+    TSLIM_FORMAT_ONNX = 1, /**< quantized graphs become QuantizeLinear/DequantizeLinear form */
     TSLIM_FORMAT_TSLIM = 2
 } tslim_file_format;
 
@@ -40,44 +41,47 @@ TSLIM_API tslim_status tslim_graph_save_file(
 
 TSLIM_API uint32_t tslim_graph_input_count(const tslim_graph *graph);
 TSLIM_API uint32_t tslim_graph_output_count(const tslim_graph *graph);
-TSLIM_API tslim_status tslim_graph_input_info(const tslim_graph *graph, uint32_t index, tslim_tensor_info *info);
-TSLIM_API tslim_status tslim_graph_output_info(const tslim_graph *graph, uint32_t index, tslim_tensor_info *info);
+TSLIM_API tslim_status tslim_graph_input_info(
+    const tslim_graph *graph, uint32_t index, tslim_tensor_info *info);
+TSLIM_API tslim_status tslim_graph_output_info(
+    const tslim_graph *graph, uint32_t index, tslim_tensor_info *info);
 
 /**
- * Folds BatchNormalization and constants, fuses activations and residual adds: the form in which a model runs. A file
- * saved after this holds packed weights that are used where they lie. The graph can no longer be pruned or quantized.
- * On failure it is as before.
+ * Folds BatchNormalization and constants, fuses activations and residual adds: the form in which a model
+ * runs. A file saved after this holds packed weights that are used where they lie. The graph can no longer be
+ * pruned or quantized. On failure it is as before.
  */
 TSLIM_API tslim_status tslim_graph_optimize(tslim_graph *graph);
 
 /** One node, as the file has it. */
 typedef struct tslim_node_info {
-    uint32_t struct_size;   /**< set by the caller */
-    const char *name;       /**< valid until the graph changes */
+    uint32_t struct_size; /**< set by the caller */
+    const char *name; /**< valid until the graph changes */
     const char *op_type;
-    const char *domain;     /**< "" is ONNX's own */
-    const char *output;     /**< the name of the first output */
-    tslim_dtype precision;  /**< of the arithmetic: FLOAT, INT8, ... */
-    uint64_t parameters;    /**< elements of its constant inputs (weights, bias, scale, ...) */
-    uint64_t macs;          /**< at the shapes given to tslim_graph_measure; 0 before */
-    uint32_t rank;          /**< of the first output, when known */
+    const char *domain; /**< "" is ONNX's own */
+    const char *output; /**< the name of the first output */
+    tslim_dtype precision; /**< of the arithmetic: FLOAT, INT8, ... */
+    uint64_t parameters; /**< elements of its constant inputs (weights, bias, scale, ...) */
+    uint64_t macs; /**< at the shapes given to tslim_graph_measure; 0 before */
+    uint32_t rank; /**< of the first output, when known */
     int64_t dims[TSLIM_MAX_RANK];
 } tslim_node_info;
 
 TSLIM_API uint32_t tslim_graph_node_count(const tslim_graph *graph);
 TSLIM_API tslim_status tslim_graph_node_info(const tslim_graph *graph, uint32_t index, tslim_node_info *info);
 
-/** Sums over the graph. A multiply and its add count as one MAC; only Conv, ConvTranspose, Gemm and MatMul count. */
+/** Sums over the graph. A multiply and its add count as one MAC; only Conv, ConvTranspose, Gemm and MatMul
+ * count. */
 typedef struct tslim_graph_totals {
     uint32_t struct_size; /**< set by the caller */
-    uint64_t parameters;  /**< elements of all constants of floating or integer weights */
+    uint64_t parameters; /**< elements of all constants of floating or integer weights */
     uint64_t parameter_bytes;
     uint64_t macs;
 } tslim_graph_totals;
 
 /**
- * Infers every shape with these inputs (symbolic dims without a shape count as 1) and adds up. Node infos then
- * hold MACs and dims. INVALID_ARGUMENT when a shape does not fit.
+ * Infers every shape with these inputs (symbolic dims without a shape count as 1) and adds up. Node infos
+ * then hold MACs and dims. INVALID_ARGUMENT when a shape does not fit.
  */
 TSLIM_API tslim_status tslim_graph_measure(
     tslim_graph *graph, const tslim_input_shape *shapes, uint32_t n_shapes, tslim_graph_totals *totals);
@@ -88,7 +92,7 @@ typedef struct tslim_graph_issue {
     const char *op_type;
     const char *reason;
     const char *hint; /**< what a user can do about it; may be "" */
-    uint32_t opset;   /**< of ONNX's own domain, that the model asks for */
+    uint32_t opset; /**< of ONNX's own domain, that the model asks for */
 } tslim_graph_issue;
 
 /** Called once for each issue; the strings are valid during the call. */
@@ -102,19 +106,21 @@ TSLIM_API tslim_status tslim_graph_check(const tslim_graph *graph, tslim_issue_c
  */
 typedef struct tslim_input_preparation {
     uint32_t struct_size; /**< set by the caller */
-    float scale;          /**< 0: nothing is known */
-    uint32_t n_channels;  /**< 1 to 4: how many of mean and std count */
+    float scale; /**< 0: nothing is known */
+    uint32_t n_channels; /**< 1 to 4: how many of mean and std count */
     float mean[4];
     float std[4];
-    uint32_t layout;   /**< 0: NCHW, 1: NHWC */
+    uint32_t layout; /**< 0: NCHW, 1: NHWC */
     uint32_t channels; /**< 0: RGB, 1: BGR, 2: gray */
-    uint32_t height;   /**< images are resized to this; 0: not resized */
+    uint32_t height; /**< images are resized to this; 0: not resized */
     uint32_t width;
 } tslim_input_preparation;
 
-TSLIM_API tslim_status tslim_graph_set_preparation(tslim_graph *graph, const tslim_input_preparation *preparation);
+TSLIM_API tslim_status tslim_graph_set_preparation(
+    tslim_graph *graph, const tslim_input_preparation *preparation);
 /** `scale` is 0 where the graph has none. */
-TSLIM_API tslim_status tslim_graph_get_preparation(const tslim_graph *graph, tslim_input_preparation *preparation);
+TSLIM_API tslim_status tslim_graph_get_preparation(
+    const tslim_graph *graph, tslim_input_preparation *preparation);
 
 /** What was done to the model: one line a step ("prune --criterion l1 ...", ...), oldest first. */
 TSLIM_API uint32_t tslim_graph_history_count(const tslim_graph *graph);

@@ -20,15 +20,15 @@ TSLIM_API tslim_status tslim_channel_groups_find(const tslim_graph *graph, const
 TSLIM_API void tslim_channel_groups_destroy(tslim_channel_groups *groups);
 
 typedef struct tslim_channel_group_info {
-    uint32_t struct_size;  /**< set by the caller */
-    const char *name;      /**< the name of the first layer that makes the channels */
-    uint32_t channels;     /**< prunable units; a unit may be several channels (grouped convolution, flatten) */
+    uint32_t struct_size; /**< set by the caller */
+    const char *name; /**< the name of the first layer that makes the channels */
+    uint32_t channels; /**< prunable units; a unit may be several channels (grouped convolution, flatten) */
     bool prunable;
-    const char *reason;    /**< why it is not prunable: names the node; "" when it is */
-    bool shallow;          /**< sees the model's input directly: protected by default */
-    uint32_t n_producers;  /**< layers whose outputs shrink */
-    uint32_t n_consumers;  /**< layers whose inputs shrink */
-    uint64_t macs;         /**< of the layers that make the channels and that read them */
+    const char *reason; /**< why it is not prunable: names the node; "" when it is */
+    bool shallow; /**< sees the model's input directly: protected by default */
+    uint32_t n_producers; /**< layers whose outputs shrink */
+    uint32_t n_consumers; /**< layers whose inputs shrink */
+    uint64_t macs; /**< of the layers that make the channels and that read them */
     uint64_t parameters;
 } tslim_channel_group_info;
 
@@ -36,15 +36,18 @@ TSLIM_API uint32_t tslim_channel_groups_count(const tslim_channel_groups *groups
 TSLIM_API tslim_status tslim_channel_groups_info(
     const tslim_channel_groups *groups, uint32_t index, tslim_channel_group_info *info);
 /** Layer names of a group; NULL when out of range. */
-TSLIM_API const char *tslim_channel_groups_producer(const tslim_channel_groups *groups, uint32_t group, uint32_t index);
-TSLIM_API const char *tslim_channel_groups_consumer(const tslim_channel_groups *groups, uint32_t group, uint32_t index);
+TSLIM_API const char *tslim_channel_groups_producer(
+    const tslim_channel_groups *groups, uint32_t group, uint32_t index);
+TSLIM_API const char *tslim_channel_groups_consumer(
+    const tslim_channel_groups *groups, uint32_t group, uint32_t index);
 
 /** How the importance of a channel is scored. */
 typedef enum tslim_criterion {
-    TSLIM_CRITERION_L1 = 0,       /**< sum of |w| of its filters (Li et al., 2017, arXiv:1608.08710) */
-    TSLIM_CRITERION_L2 = 1,       /**< Euclidean norm of its filters */
-    TSLIM_CRITERION_BN_SCALE = 2, /**< |gamma| of its BatchNormalization (Liu et al., 2017, arXiv:1708.06519) */
-    TSLIM_CRITERION_FPGM = 3,     /**< distance to the other filters (He et al., 2019, arXiv:1811.00250) */
+    TSLIM_CRITERION_L1 = 0, /**< sum of |w| of its filters (Li et al., 2017, arXiv:1608.08710) */
+    TSLIM_CRITERION_L2 = 1, /**< Euclidean norm of its filters */
+    TSLIM_CRITERION_BN_SCALE =
+        2, /**< |gamma| of its BatchNormalization (Liu et al., 2017, arXiv:1708.06519) */
+    TSLIM_CRITERION_FPGM = 3, /**< distance to the other filters (He et al., 2019, arXiv:1811.00250) */
     TSLIM_CRITERION_RANDOM = 4
 } tslim_criterion;
 
@@ -67,20 +70,21 @@ typedef struct tslim_sensitivity tslim_sensitivity;
 typedef struct tslim_prune_options {
     uint32_t struct_size;
     tslim_criterion criterion;
-    bool global;        /**< rank channels over all groups together, each group's scores divided by their mean */
-    double ratio;       /**< of each group (local), or of all channels (global) */
+    bool global; /**< rank channels over all groups together, each group's scores divided by their mean */
+    double ratio; /**< of each group (local), or of all channels (global) */
     const tslim_group_ratio *ratios;
     uint32_t n_ratios;
     const tslim_sensitivity *sensitivity;
-    double max_loss;    /**< largest fall of the metric that a group alone may cost, as a fraction */
+    double max_loss; /**< largest fall of the metric that a group alone may cost, as a fraction */
     double target_macs; /**< fraction of the original's MACs to end at or below; 0: none */
     double target_parameters;
-    uint32_t round_to;  /**< channels that stay are a multiple of this; default 8; 1: any number */
+    uint32_t round_to; /**< channels that stay are a multiple of this; default 8; 1: any number */
     uint32_t min_channels; /**< at least so many stay; default 1 */
-    double shallow_ratio; /**< largest ratio of a shallow group, as a fraction of the asked one; default 0.5 */
+    double
+        shallow_ratio; /**< largest ratio of a shallow group, as a fraction of the asked one; default 0.5 */
     const char *const *exclude; /**< names of groups, or of layers, whose channels all stay */
     uint32_t n_exclude;
-    uint64_t seed;      /**< for RANDOM */
+    uint64_t seed; /**< for RANDOM */
     const tslim_input_shape *shapes;
     uint32_t n_shapes;
 } tslim_prune_options;
@@ -118,7 +122,8 @@ TSLIM_API tslim_status tslim_prune_plan_save_file(const tslim_prune_plan *plan, 
 TSLIM_API tslim_status tslim_prune_plan_load_file(
     const tslim_graph *graph, const char *path, tslim_prune_plan **plan);
 
-/** Carries the plan out. The graph must be the one the plan was made for, unchanged. On failure it is as before. */
+/** Carries the plan out. The graph must be the one the plan was made for, unchanged. On failure it is as
+ * before. */
 TSLIM_API tslim_status tslim_prune(tslim_graph *graph, const tslim_prune_plan *plan);
 
 TSLIM_END_DECLS

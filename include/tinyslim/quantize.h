@@ -21,7 +21,7 @@ typedef struct tslim_quantize_note {
     const char *node;
     const char *op_type;
     tslim_dtype precision; /**< INT8, or FLOAT with a reason */
-    const char *reason;    /**< "" for INT8 */
+    const char *reason; /**< "" for INT8 */
 } tslim_quantize_note;
 
 /** Called once a node, in order; the strings are valid during the call. */

@@ -36,8 +36,8 @@ typedef struct tslim_sensitivity_options {
 TSLIM_API void tslim_sensitivity_options_init(tslim_sensitivity_options *options);
 
 /**
- * Prunes each group alone at each ratio, on copies, and measures. Deterministic: the same inputs give the same
- * bytes, in one run, resumed after a kill, or merged from shards.
+ * Prunes each group alone at each ratio, on copies, and measures. Deterministic: the same inputs give the
+ * same bytes, in one run, resumed after a kill, or merged from shards.
  */
 TSLIM_API tslim_status tslim_sensitivity_analyze(const tslim_graph *graph, tslim_dataset *dataset,
     const tslim_sensitivity_options *options, tslim_sensitivity **sensitivity);
@@ -58,7 +58,8 @@ TSLIM_API const char *tslim_sensitivity_group_name(const tslim_sensitivity *sens
 TSLIM_API uint32_t tslim_sensitivity_ratio_count(const tslim_sensitivity *sensitivity);
 TSLIM_API double tslim_sensitivity_ratio(const tslim_sensitivity *sensitivity, uint32_t ratio);
 /** NaN where the point has not been measured. */
-TSLIM_API double tslim_sensitivity_value(const tslim_sensitivity *sensitivity, uint32_t group, uint32_t ratio);
+TSLIM_API double tslim_sensitivity_value(
+    const tslim_sensitivity *sensitivity, uint32_t group, uint32_t ratio);
 
 TSLIM_END_DECLS
 

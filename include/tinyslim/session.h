@@ -17,10 +17,10 @@ typedef struct tslim_session_options {
     tslim_backend backend;
     const tslim_input_shape *shapes; /**< symbolic dims without a shape become 1 */
     uint32_t n_shapes;
-    tslim_isa isa;   /**< DEFAULT: the context's */
-    void *arena;     /**< memory for activations, 64-byte aligned; NULL: the context's allocator */
+    tslim_isa isa; /**< DEFAULT: the context's */
+    void *arena; /**< memory for activations, 64-byte aligned; NULL: the context's allocator */
     size_t arena_bytes;
-    bool no_fusion;  /**< run each node by itself, for comparing and debugging */
+    bool no_fusion; /**< run each node by itself, for comparing and debugging */
 } tslim_session_options;
 
 TSLIM_API void tslim_session_options_init(tslim_session_options *options);
@@ -45,8 +45,10 @@ TSLIM_API tslim_status tslim_session_resize(
 
 TSLIM_API uint32_t tslim_session_input_count(const tslim_session *session);
 TSLIM_API uint32_t tslim_session_output_count(const tslim_session *session);
-TSLIM_API tslim_status tslim_session_input_info(const tslim_session *session, uint32_t index, tslim_tensor_info *info);
-TSLIM_API tslim_status tslim_session_output_info(const tslim_session *session, uint32_t index, tslim_tensor_info *info);
+TSLIM_API tslim_status tslim_session_input_info(
+    const tslim_session *session, uint32_t index, tslim_tensor_info *info);
+TSLIM_API tslim_status tslim_session_output_info(
+    const tslim_session *session, uint32_t index, tslim_tensor_info *info);
 
 /** Bytes of activations and scratch; what a caller's arena must hold. */
 TSLIM_API size_t tslim_session_arena_bytes(const tslim_session *session);
@@ -57,16 +59,16 @@ TSLIM_API size_t tslim_session_arena_bytes(const tslim_session *session);
  * copied into `data`, which must hold it (`bytes`). dtype, rank, dims are filled in.
  * INVALID_ARGUMENT names the input and both shapes.
  */
-TSLIM_API tslim_status tslim_session_run(tslim_session *session, const tslim_tensor *inputs, uint32_t n_inputs,
-    tslim_tensor *outputs, uint32_t n_outputs);
+TSLIM_API tslim_status tslim_session_run(tslim_session *session, const tslim_tensor *inputs,
+    uint32_t n_inputs, tslim_tensor *outputs, uint32_t n_outputs);
 
 /** Time of one step of the plan, summed over the runs since profiling began. */
 typedef struct tslim_step_profile {
-    const char *node;    /**< valid until the session is resized or destroyed */
+    const char *node; /**< valid until the session is resized or destroyed */
     const char *op_type;
-    const char *kernel;  /**< "conv s8 avx512vnni", ... */
+    const char *kernel; /**< "conv s8 avx512vnni", ... */
     tslim_dtype precision;
-    uint64_t macs;       /**< of one run */
+    uint64_t macs; /**< of one run */
     uint64_t nanoseconds;
     uint64_t runs;
 } tslim_step_profile;
@@ -78,8 +80,8 @@ TSLIM_API tslim_status tslim_session_step_profile(
     const tslim_session *session, uint32_t index, tslim_step_profile *profile);
 
 /**
- * Sees every value of the model as it is produced, in NCHW order as float (a quantized value times its scale).
- * `values` is valid during the call. Return false to end the run with TSLIM_ERROR_CANCELLED.
+ * Sees every value of the model as it is produced, in NCHW order as float (a quantized value times its
+ * scale). `values` is valid during the call. Return false to end the run with TSLIM_ERROR_CANCELLED.
  */
 typedef bool (*tslim_tap)(void *user, const char *value_name, const tslim_tensor *values);
 

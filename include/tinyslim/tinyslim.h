@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// libtinyslim: makes a trained neural network small and fast, and runs it. This header includes all the others.
+// libtinyslim: makes a trained neural network small and fast, and runs it. This header includes all the
+// others.
 #ifndef TINYSLIM_TINYSLIM_H
 #define TINYSLIM_TINYSLIM_H
 

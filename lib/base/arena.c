@@ -17,7 +17,9 @@ struct tsl_arena_block {
     size_t used; // the header included
 };
 
-void tsl_arena_init(tsl_arena *arena, tslim_context *ctx) { *arena = (tsl_arena){.ctx = ctx}; }
+void tsl_arena_init(tsl_arena *arena, tslim_context *ctx) {
+    *arena = (tsl_arena){.ctx = ctx};
+}
 
 void tsl_arena_clear(tsl_arena *arena) {
     while (arena->blocks) {
@@ -61,7 +63,9 @@ static void *allocate_aligned(tsl_arena *arena, size_t size, size_t alignment) {
     return take(block, size, alignment);
 }
 
-void *tsl_arena_alloc(tsl_arena *arena, size_t size) { return allocate_aligned(arena, size ? size : 1, 16); }
+void *tsl_arena_alloc(tsl_arena *arena, size_t size) {
+    return allocate_aligned(arena, size ? size : 1, 16);
+}
 
 void *tsl_arena_alloc_aligned(tsl_arena *arena, size_t size) {
     return allocate_aligned(arena, size ? size : 1, 64);

@@ -17,6 +17,6 @@ typedef struct tsl_buffer {
 tsl_buffer *tsl_buffer_create(tslim_context *ctx, size_t size);
 tsl_buffer *tsl_buffer_borrow(tslim_context *ctx, const void *data, size_t size);
 tsl_buffer *tsl_buffer_retain(tsl_buffer *buffer); // NULL is allowed
-void tsl_buffer_release(tsl_buffer *buffer);       // NULL is allowed
+void tsl_buffer_release(tsl_buffer *buffer); // NULL is allowed
 
 #endif

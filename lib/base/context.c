@@ -77,8 +77,14 @@ tslim_status tslim_context_create(const tslim_context_options *options, tslim_co
 
     tslim_context *ctx = o.allocator.allocate(o.allocator.user, sizeof(*ctx), ALIGNMENT);
     TSL_REQUIRE_MEMORY(ctx, sizeof(*ctx));
-    *ctx = (tslim_context){.allocator = o.allocator, .log = o.log, .log_user = o.log_user, .limits = o.limits,
-        .isa = isa, .n_threads = o.n_threads, .parallel_for = o.parallel_for, .parallel_user = o.parallel_user};
+    *ctx = (tslim_context){.allocator = o.allocator,
+        .log = o.log,
+        .log_user = o.log_user,
+        .limits = o.limits,
+        .isa = isa,
+        .n_threads = o.n_threads,
+        .parallel_for = o.parallel_for,
+        .parallel_user = o.parallel_user};
     atomic_init(&ctx->references, 1);
     set_default_limits(&ctx->limits);
     if (ctx->n_threads == 0) {
@@ -117,7 +123,9 @@ const char *tslim_context_message(const tslim_context *context) {
     return tsl_message();
 }
 
-uint32_t tslim_context_threads(const tslim_context *context) { return context ? context->n_threads : 0; }
+uint32_t tslim_context_threads(const tslim_context *context) {
+    return context ? context->n_threads : 0;
+}
 
 tslim_isa tslim_context_isa(const tslim_context *context) {
     return context ? context->isa : TSLIM_ISA_PORTABLE;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The context as the library sees it: memory, messages, limits, threads. Reference-counted: each object holds one.
+// The context as the library sees it: memory, messages, limits, threads. Reference-counted: each object holds
+// one.
 #ifndef TSL_BASE_CONTEXT_H
 #define TSL_BASE_CONTEXT_H
 
@@ -37,7 +38,8 @@ void *tsl_reallocate(tslim_context *ctx, void *memory, size_t old_size, size_t n
 // Use through TSL_GROW, with fields NAME, n_NAME elsewhere and `capacity` the allocated count.
 bool tsl_grow(tslim_context *ctx, void **array, size_t *capacity, size_t needed, size_t element_size);
 
-// A parallel loop over 0..count-1 in pieces of at least `grain` items. Nested calls run in the caller's thread.
+// A parallel loop over 0..count-1 in pieces of at least `grain` items. Nested calls run in the caller's
+// thread.
 void tsl_parallel_for(tslim_context *ctx, size_t count, size_t grain, tslim_task task, void *task_data);
 
 // Log lines; formatted only when somebody listens.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Instruction sets by CPUID and XCR0, and their names. Bits: Intel's Software Developer's Manual, volume 2, CPUID.
+// Instruction sets by CPUID and XCR0, and their names. Bits: Intel's Software Developer's Manual, volume 2,
+// CPUID.
 #include "base/cpu_info.h"
 
 #include <stdio.h>
@@ -61,11 +62,16 @@ bool tslim_isa_available(tslim_isa isa) {
     bool avx512vnni = avx512 && (c >> 11 & 1);
     bool avxvnni = a >= 1 && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a >> 4 & 1);
     switch (isa) {
-    case TSLIM_ISA_AVX2: return true;
-    case TSLIM_ISA_AVXVNNI: return avxvnni;
-    case TSLIM_ISA_AVX512: return avx512;
-    case TSLIM_ISA_AVX512VNNI: return avx512vnni;
-    default: return false;
+    case TSLIM_ISA_AVX2:
+        return true;
+    case TSLIM_ISA_AVXVNNI:
+        return avxvnni;
+    case TSLIM_ISA_AVX512:
+        return avx512;
+    case TSLIM_ISA_AVX512VNNI:
+        return avx512vnni;
+    default:
+        return false;
     }
 }
 
@@ -84,14 +90,19 @@ const char *tslim_cpu_name(void) {
 
 #else
 
-bool tslim_isa_available(tslim_isa isa) { return isa == TSLIM_ISA_PORTABLE || isa == TSLIM_ISA_DEFAULT; }
+bool tslim_isa_available(tslim_isa isa) {
+    return isa == TSLIM_ISA_PORTABLE || isa == TSLIM_ISA_DEFAULT;
+}
 
-const char *tslim_cpu_name(void) { return "unknown"; }
+const char *tslim_cpu_name(void) {
+    return "unknown";
+}
 
 #endif
 
 tslim_isa tsl_isa_best(void) {
-    static const tslim_isa order[] = {TSLIM_ISA_AVX512VNNI, TSLIM_ISA_AVXVNNI, TSLIM_ISA_AVX512, TSLIM_ISA_AVX2};
+    static const tslim_isa order[] = {
+        TSLIM_ISA_AVX512VNNI, TSLIM_ISA_AVXVNNI, TSLIM_ISA_AVX512, TSLIM_ISA_AVX2};
     for (size_t i = 0; i < sizeof(order) / sizeof(order[0]); i++)
         if (tslim_isa_available(order[i])) return order[i];
     return TSLIM_ISA_PORTABLE;

@@ -64,7 +64,8 @@ struct tsl_file_writer {
 tslim_status tsl_file_writer_open(tslim_context *ctx, const char *path, tsl_file_writer **result) {
     static const char ending[] = ".XXXXXX";
     size_t length = strlen(path);
-    TSL_REQUIRE(length > 0 && length < 4096, TSLIM_ERROR_INVALID_ARGUMENT, "a path of %zu characters", length);
+    TSL_REQUIRE(
+        length > 0 && length < 4096, TSLIM_ERROR_INVALID_ARGUMENT, "a path of %zu characters", length);
     size_t size = sizeof(tsl_file_writer) + 2 * length + 1 + sizeof(ending);
     tsl_file_writer *writer = tsl_allocate_zeroed(ctx, size);
     TSL_REQUIRE_MEMORY(writer, size);
@@ -100,10 +101,13 @@ tslim_status tsl_file_writer_write(tsl_file_writer *writer, const void *data, si
     return TSLIM_OK;
 }
 
-uint64_t tsl_file_writer_position(const tsl_file_writer *writer) { return writer->position; }
+uint64_t tsl_file_writer_position(const tsl_file_writer *writer) {
+    return writer->position;
+}
 
 tslim_status tsl_file_writer_patch(tsl_file_writer *writer, uint64_t offset, const void *data, size_t size) {
-    if (fseeko(writer->stream, (off_t)offset, SEEK_SET) != 0 || fwrite(data, 1, size, writer->stream) != size ||
+    if (fseeko(writer->stream, (off_t)offset, SEEK_SET) != 0 ||
+        fwrite(data, 1, size, writer->stream) != size ||
         fseeko(writer->stream, (off_t)writer->position, SEEK_SET) != 0)
         return io_error("write", writer->path);
     return TSLIM_OK;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Open addressing with linear probing in a table that is at most half full; FNV-1a over a name (Fowler, Noll and Vo),
-// finished with a multiply so that near names spread. Names come from hostile files: the hash starts from the context's
-// address, which the system draws by lot, so that no file can hold a hundred thousand names of one place.
+// Open addressing with linear probing in a table that is at most half full; FNV-1a over a name (Fowler, Noll
+// and Vo), finished with a multiply so that near names spread. Names come from hostile files: the hash starts
+// from the context's address, which the system draws by lot, so that no file can hold a hundred thousand
+// names of one place.
 #include "base/name_map.h"
 
 #include <string.h>
@@ -13,14 +14,17 @@ static size_t hash(const tslim_context *ctx, const char *name) {
     return (size_t)(h * UINT64_C(0x9e3779b97f4a7c15) >> 16);
 }
 
-void tsl_name_map_init(tsl_name_map *map, tslim_context *ctx) { *map = (tsl_name_map){.ctx = ctx}; }
+void tsl_name_map_init(tsl_name_map *map, tslim_context *ctx) {
+    *map = (tsl_name_map){.ctx = ctx};
+}
 
 void tsl_name_map_clear(tsl_name_map *map) {
     tsl_free(map->ctx, map->slots, map->capacity * sizeof(*map->slots));
     tsl_name_map_init(map, map->ctx);
 }
 
-static tsl_name_slot *find(const tslim_context *ctx, tsl_name_slot *slots, size_t capacity, const char *name) {
+static tsl_name_slot *find(
+    const tslim_context *ctx, tsl_name_slot *slots, size_t capacity, const char *name) {
     size_t i = hash(ctx, name) & (capacity - 1);
     while (slots[i].name && strcmp(slots[i].name, name) != 0) i = (i + 1) & (capacity - 1);
     return &slots[i];

@@ -4,7 +4,9 @@
 
 #include <math.h>
 
-static uint64_t rotate_left(uint64_t x, int k) { return x << k | x >> (64 - k); }
+static uint64_t rotate_left(uint64_t x, int k) {
+    return x << k | x >> (64 - k);
+}
 
 void tsl_rng_seed(tsl_rng *rng, uint64_t seed) {
     for (int i = 0; i < 4; i++) { // splitmix64
@@ -38,7 +40,9 @@ uint64_t tsl_rng_below(tsl_rng *rng, uint64_t bound) {
     return x % bound;
 }
 
-double tsl_rng_uniform(tsl_rng *rng) { return (double)(tsl_rng_next(rng) >> 11) * 0x1p-53; }
+double tsl_rng_uniform(tsl_rng *rng) {
+    return (double)(tsl_rng_next(rng) >> 11) * 0x1p-53;
+}
 
 double tsl_rng_normal(tsl_rng *rng) {
     double u = 1.0 - tsl_rng_uniform(rng); // (0, 1]

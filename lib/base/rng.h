@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Random numbers that are the same on every machine: xoshiro256** (Blackman and Vigna, 2018), seeded by splitmix64.
+// Random numbers that are the same on every machine: xoshiro256** (Blackman and Vigna, 2018), seeded by
+// splitmix64.
 #ifndef TSL_BASE_RNG_H
 #define TSL_BASE_RNG_H
 

@@ -11,16 +11,26 @@ static _Thread_local char tsl_thread_message[2048];
 
 const char *tslim_status_name(tslim_status status) {
     switch (status) {
-    case TSLIM_OK: return "ok";
-    case TSLIM_ERROR_INVALID_ARGUMENT: return "invalid argument";
-    case TSLIM_ERROR_NO_MEMORY: return "out of memory";
-    case TSLIM_ERROR_LIMIT: return "over a limit";
-    case TSLIM_ERROR_IO: return "input or output error";
-    case TSLIM_ERROR_BAD_FILE: return "bad file";
-    case TSLIM_ERROR_UNSUPPORTED: return "unsupported";
-    case TSLIM_ERROR_UNAVAILABLE: return "unavailable";
-    case TSLIM_ERROR_CANCELLED: return "cancelled";
-    case TSLIM_ERROR_INTERNAL: return "internal error";
+    case TSLIM_OK:
+        return "ok";
+    case TSLIM_ERROR_INVALID_ARGUMENT:
+        return "invalid argument";
+    case TSLIM_ERROR_NO_MEMORY:
+        return "out of memory";
+    case TSLIM_ERROR_LIMIT:
+        return "over a limit";
+    case TSLIM_ERROR_IO:
+        return "input or output error";
+    case TSLIM_ERROR_BAD_FILE:
+        return "bad file";
+    case TSLIM_ERROR_UNSUPPORTED:
+        return "unsupported";
+    case TSLIM_ERROR_UNAVAILABLE:
+        return "unavailable";
+    case TSLIM_ERROR_CANCELLED:
+        return "cancelled";
+    case TSLIM_ERROR_INTERNAL:
+        return "internal error";
     }
     return "unknown status";
 }
@@ -48,6 +58,10 @@ tslim_status tsl_fail_prefix(tslim_status status, const char *format, ...) {
     return status;
 }
 
-const char *tsl_message(void) { return tsl_thread_message; }
+const char *tsl_message(void) {
+    return tsl_thread_message;
+}
 
-void tsl_clear_message(void) { tsl_thread_message[0] = '\0'; }
+void tsl_clear_message(void) {
+    tsl_thread_message[0] = '\0';
+}

@@ -8,7 +8,9 @@
 
 #include "base/status.h"
 
-void tsl_text_init(tsl_text *text, tslim_context *ctx) { *text = (tsl_text){.ctx = ctx}; }
+void tsl_text_init(tsl_text *text, tslim_context *ctx) {
+    *text = (tsl_text){.ctx = ctx};
+}
 
 void tsl_text_clear(tsl_text *text) {
     tsl_free(text->ctx, text->data, text->capacity);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A pool for short loops: workers spin a little for the next loop before they sleep, because the layers of a network
-// follow each other within microseconds. Items are handed out in pieces, so a slow core takes fewer.
+// A pool for short loops: workers spin a little for the next loop before they sleep, because the layers of a
+// network follow each other within microseconds. Items are handed out in pieces, so a slow core takes fewer.
 #include "base/thread_pool.h"
 
 #include <pthread.h>
@@ -25,7 +25,7 @@ struct tsl_thread_pool {
     pthread_mutex_t sleep;
     pthread_cond_t wake;
     atomic_uint generation; // a new number for each loop
-    atomic_uint running;    // workers that have not finished the loop
+    atomic_uint running; // workers that have not finished the loop
     atomic_bool stop;
     tslim_task task;
     void *task_data;

@@ -75,7 +75,8 @@ static bool sums_are_right(const tsl_pack_geometry *g, const char *packed) {
     one.groups = one.panels = 1;
     for (size_t i = 0; i < g->groups * g->panels; i++) {
         tsl_pack_sums(&one, (const int8_t *)packed + i * g->panel_stride, 0, g->n_taps, expected);
-        if (memcmp(expected, packed + g->sums_offset + i * sizeof(expected), sizeof(expected)) != 0) return false;
+        if (memcmp(expected, packed + g->sums_offset + i * sizeof(expected), sizeof(expected)) != 0)
+            return false;
     }
     return true;
 }

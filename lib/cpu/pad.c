@@ -112,8 +112,8 @@ static tslim_status read_pads(tsl_prepare *p, pad_state *s) {
         named |= 1u << a;
     }
     for (uint32_t a = 0; a < x->rank; a++)
-        TSL_REQUIRE(x->rank == y->rank && (named >> a & 1 || x->dims[a] == y->dims[a]), TSLIM_ERROR_INVALID_ARGUMENT,
-            "node '%s': axis %u is not padded, but changes", p->step->name, a);
+        TSL_REQUIRE(x->rank == y->rank && (named >> a & 1 || x->dims[a] == y->dims[a]),
+            TSLIM_ERROR_INVALID_ARGUMENT, "node '%s': axis %u is not padded, but changes", p->step->name, a);
     return TSLIM_OK;
 }
 

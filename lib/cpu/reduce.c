@@ -253,8 +253,8 @@ static tslim_status check_result(const tsl_step *step, uint32_t mask) {
         fits = fits && d < y->rank && y->dims[d] == (reduced ? 1 : x->dims[i]);
         d++;
     }
-    TSL_REQUIRE(fits && d == y->rank, TSLIM_ERROR_INVALID_ARGUMENT, "node '%s': the result has other dims than are left",
-        step->name);
+    TSL_REQUIRE(fits && d == y->rank, TSLIM_ERROR_INVALID_ARGUMENT,
+        "node '%s': the result has other dims than are left", step->name);
     return TSLIM_OK;
 }
 

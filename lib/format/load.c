@@ -6,7 +6,8 @@
 #include "format/onnx.h"
 #include "format/tslim.h"
 
-static tslim_status read_buffer(tslim_context *ctx, tsl_buffer *buffer, const char *folder, tslim_graph **graph) {
+static tslim_status read_buffer(
+    tslim_context *ctx, tsl_buffer *buffer, const char *folder, tslim_graph **graph) {
     TSL_REQUIRE(buffer->size > 0, TSLIM_ERROR_BAD_FILE, "it is empty");
     if (tsl_tslim_recognize(buffer)) return tsl_tslim_read(ctx, buffer, graph);
     return tsl_onnx_read(ctx, buffer, folder, graph);
@@ -32,12 +33,13 @@ tslim_status tslim_graph_load_file(tslim_context *context, const char *path, tsl
     return status;
 }
 
-tslim_status tslim_graph_load_memory(tslim_context *context, const void *data, size_t bytes, tslim_graph **graph) {
+tslim_status tslim_graph_load_memory(
+    tslim_context *context, const void *data, size_t bytes, tslim_graph **graph) {
     TSL_REQUIRE(context && (data || bytes == 0) && graph, TSLIM_ERROR_INVALID_ARGUMENT,
         "context, data or graph is NULL");
     *graph = NULL;
-    TSL_REQUIRE(bytes <= context->limits.file_bytes, TSLIM_ERROR_LIMIT, "a model of %zu bytes, the limit is %llu",
-        bytes, (unsigned long long)context->limits.file_bytes);
+    TSL_REQUIRE(bytes <= context->limits.file_bytes, TSLIM_ERROR_LIMIT,
+        "a model of %zu bytes, the limit is %llu", bytes, (unsigned long long)context->limits.file_bytes);
     tsl_buffer *buffer = tsl_buffer_borrow(context, data, bytes);
     TSL_REQUIRE_MEMORY(buffer, sizeof(*buffer));
     tslim_status status = read_buffer(context, buffer, NULL, graph);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Data of a model that lies in other files. A hostile model must not be able to read anything else, so they are looked
-// for in the model's own folder alone, symbolic links resolved.
+// Data of a model that lies in other files. A hostile model must not be able to read anything else, so they
+// are looked for in the model's own folder alone, symbolic links resolved.
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
@@ -28,7 +28,8 @@ static tslim_status read_entry(tsl_onnx_reader *reader, tsl_view message, locati
     tsl_view key_view = {0}, value_view = {0};
     tsl_proto_want_view(&entry.key, &key_view);
     tsl_proto_want_view(&entry.value, &value_view);
-    TSL_TRY(tsl_proto_parse(&reader->proto, message, tsl_onnx_StringStringEntry_fields, &entry, "external data entry"));
+    TSL_TRY(tsl_proto_parse(
+        &reader->proto, message, tsl_onnx_StringStringEntry_fields, &entry, "external data entry"));
     const char *key, *value;
     TSL_TRY(tsl_proto_text(&reader->proto, key_view, &key));
     TSL_TRY(tsl_proto_text(&reader->proto, value_view, &value));
@@ -48,9 +49,10 @@ static tslim_status resolve(const char *folder, const char *relative, char real[
     TSL_REQUIRE(relative[0] != '/' && relative[0] != '\0', TSLIM_ERROR_BAD_FILE,
         "external data '%s' is not a path within the model's folder", relative);
     int length = snprintf(joined, sizeof(joined), "%s/%s", *folder ? folder : ".", relative);
-    TSL_REQUIRE(length > 0 && (size_t)length < sizeof(joined), TSLIM_ERROR_BAD_FILE, "external data '%.200s': too long a path",
-        relative);
-    TSL_REQUIRE(realpath(*folder ? folder : ".", real_folder), TSLIM_ERROR_IO, "the folder '%s' cannot be found", folder);
+    TSL_REQUIRE(length > 0 && (size_t)length < sizeof(joined), TSLIM_ERROR_BAD_FILE,
+        "external data '%.200s': too long a path", relative);
+    TSL_REQUIRE(realpath(*folder ? folder : ".", real_folder), TSLIM_ERROR_IO,
+        "the folder '%s' cannot be found", folder);
     TSL_REQUIRE(realpath(joined, real), TSLIM_ERROR_IO, "external data '%s' cannot be found", joined);
     size_t inside = strlen(real_folder);
     while (inside > 0 && real_folder[inside - 1] == '/') inside--;
@@ -73,8 +75,9 @@ static tslim_status map_once(tsl_onnx_reader *reader, const char *path, tsl_buff
     TSL_TRY(tsl_file_map(reader->ctx, path, buffer));
     reader->external[reader->n_external++] = (tsl_external_file){copy, *buffer};
     reader->external_bytes += (*buffer)->size;
-    TSL_REQUIRE(reader->external_bytes + reader->file->size <= reader->ctx->limits.file_bytes, TSLIM_ERROR_LIMIT,
-        "the model and its external data have more than %" PRIu64 " bytes", reader->ctx->limits.file_bytes);
+    TSL_REQUIRE(reader->external_bytes + reader->file->size <= reader->ctx->limits.file_bytes,
+        TSLIM_ERROR_LIMIT, "the model and its external data have more than %" PRIu64 " bytes",
+        reader->ctx->limits.file_bytes);
     return TSLIM_OK;
 }
 
@@ -82,7 +85,8 @@ tslim_status tsl_onnx_external_data(
     tsl_onnx_reader *reader, const tsl_view *entries, size_t n_entries, tsl_buffer **buffer, tsl_view *data) {
     location where = {.path = ""};
     for (size_t i = 0; i < n_entries; i++) TSL_TRY(read_entry(reader, entries[i], &where));
-    TSL_REQUIRE(reader->folder, TSLIM_ERROR_UNSUPPORTED, "external data '%s' of a model in memory", where.path);
+    TSL_REQUIRE(
+        reader->folder, TSLIM_ERROR_UNSUPPORTED, "external data '%s' of a model in memory", where.path);
     char real[PATH_MAX];
     TSL_TRY(resolve(reader->folder, where.path, real));
     TSL_TRY(map_once(reader, real, buffer));

@@ -35,7 +35,8 @@ static int attribute_type(const attribute *a) {
     return a->ints.count ? TSL_ATTR_TYPE_INTS : 0;
 }
 
-static tslim_status copy_numbers(tsl_onnx_reader *reader, const tsl_numbers *numbers, size_t element_size, const void **copy) {
+static tslim_status copy_numbers(
+    tsl_onnx_reader *reader, const tsl_numbers *numbers, size_t element_size, const void **copy) {
     *copy = tsl_arena_copy(&reader->graph->arena, numbers->data, numbers->count * element_size);
     TSL_REQUIRE_MEMORY(*copy, numbers->count * element_size);
     return TSLIM_OK;
@@ -49,8 +50,12 @@ static tslim_status convert_attribute(
     attr->type = (tsl_attr_type)type;
     const void *copy = NULL;
     switch (type) {
-    case TSL_ATTR_TYPE_FLOAT: attr->f = a->message.f; return TSLIM_OK;
-    case TSL_ATTR_TYPE_INT: attr->i = a->message.i; return TSLIM_OK;
+    case TSL_ATTR_TYPE_FLOAT:
+        attr->f = a->message.f;
+        return TSLIM_OK;
+    case TSL_ATTR_TYPE_INT:
+        attr->i = a->message.i;
+        return TSLIM_OK;
     case TSL_ATTR_TYPE_STRING:
         attr->count = a->s.size;
         return tsl_proto_text(&reader->proto, a->s, &attr->s);
@@ -83,7 +88,8 @@ static tslim_status convert_attribute(
     }
 }
 
-static tslim_status read_attribute(tsl_onnx_reader *reader, tsl_view message, const char *node_name, tsl_attr *attr) {
+static tslim_status read_attribute(
+    tsl_onnx_reader *reader, tsl_view message, const char *node_name, tsl_attr *attr) {
     attribute a;
     tslim_status status = parse_attribute(reader, message, &a);
     if (status == TSLIM_OK && a.reference.data)
@@ -117,8 +123,8 @@ static tslim_status parse_node(tsl_onnx_reader *reader, tsl_view message, node_m
     TSL_TRY(tsl_proto_text(&reader->proto, m->domain_view, &m->domain));
     if (strcmp(m->domain, "ai.onnx") == 0) m->domain = "";
     // The library's own operators are made by its passes; a file cannot have them.
-    TSL_REQUIRE(strcmp(m->domain, "tinyslim") != 0, TSLIM_ERROR_BAD_FILE, "node '%s': the domain 'tinyslim' is reserved",
-        m->name);
+    TSL_REQUIRE(strcmp(m->domain, "tinyslim") != 0, TSLIM_ERROR_BAD_FILE,
+        "node '%s': the domain 'tinyslim' is reserved", m->name);
     return TSLIM_OK;
 }
 
@@ -155,9 +161,11 @@ static tslim_status constant_of(
 }
 
 // A Constant node is a constant value: true in *done when it was one of a kind that is known.
-static tslim_status read_constant(tsl_onnx_reader *reader, const node_message *m, const tsl_attrs *attrs, bool *done) {
+static tslim_status read_constant(
+    tsl_onnx_reader *reader, const node_message *m, const tsl_attrs *attrs, bool *done) {
     *done = false;
-    if (*m->domain || strcmp(m->op_type, "Constant") != 0 || attrs->count != 1 || m->outputs.count != 1) return TSLIM_OK;
+    if (*m->domain || strcmp(m->op_type, "Constant") != 0 || attrs->count != 1 || m->outputs.count != 1)
+        return TSLIM_OK;
     const tsl_attr *attr = &attrs->items[0];
     uint32_t id;
     TSL_TRY(claim_output(reader, m->outputs.items[0], &id));
@@ -187,27 +195,31 @@ static size_t most_inputs(tsl_op op) {
     switch (op) {
     case TSL_OP_CONV:
     case TSL_OP_CONV_TRANSPOSE:
-    case TSL_OP_GEMM: return 3;
-    case TSL_OP_MATMUL: return 2;
-    default: return SIZE_MAX; // the verifier knows
+    case TSL_OP_GEMM:
+        return 3;
+    case TSL_OP_MATMUL:
+        return 2;
+    default:
+        return SIZE_MAX; // the verifier knows
     }
 }
 
 static tslim_status add_node(tsl_onnx_reader *reader, const node_message *m, const tsl_attrs *attrs) {
     tslim_graph *graph = reader->graph;
     tsl_op op = tsl_op_find(m->domain, m->op_type);
-    TSL_REQUIRE(m->inputs.count <= most_inputs(op), TSLIM_ERROR_BAD_FILE, "%zu operands, at most %zu", m->inputs.count,
-        most_inputs(op));
+    TSL_REQUIRE(m->inputs.count <= most_inputs(op), TSLIM_ERROR_BAD_FILE, "%zu operands, at most %zu",
+        m->inputs.count, most_inputs(op));
     TSL_REQUIRE(m->inputs.count <= reader->ctx->limits.nodes && m->outputs.count <= reader->ctx->limits.nodes,
         TSLIM_ERROR_LIMIT, "%zu inputs and %zu outputs", m->inputs.count, m->outputs.count);
     uint32_t *outputs = tsl_arena_array(&graph->arena, m->outputs.count, sizeof(*outputs));
     TSL_REQUIRE_MEMORY(outputs, m->outputs.count * sizeof(*outputs));
-    for (size_t i = 0; i < m->outputs.count; i++) TSL_TRY(claim_output(reader, m->outputs.items[i], &outputs[i]));
+    for (size_t i = 0; i < m->outputs.count; i++)
+        TSL_TRY(claim_output(reader, m->outputs.items[i], &outputs[i]));
     const char *name = *m->name ? m->name : NULL;
     if (!name && (m->outputs.count == 0 || outputs[0] == TSL_NONE)) name = m->op_type;
     uint32_t index;
-    TSL_TRY(tsl_graph_add_node(graph, op, name, (uint32_t)m->inputs.count, NULL,
-        (uint32_t)m->outputs.count, outputs, &index));
+    TSL_TRY(tsl_graph_add_node(
+        graph, op, name, (uint32_t)m->inputs.count, NULL, (uint32_t)m->outputs.count, outputs, &index));
     graph->nodes[index].op_type = m->op_type;
     graph->nodes[index].domain = m->domain;
     graph->nodes[index].attrs = *attrs;

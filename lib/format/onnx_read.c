@@ -34,13 +34,15 @@ static bool decode_dimension(pb_istream_t *stream, const pb_field_t *field, void
     tsl_proto_want_view(&dim.dim_param, &symbol);
     if (!pb_decode(stream, tsl_onnx_Dimension_fields, &dim)) return false;
     if (s->shape.rank >= reader->ctx->limits.rank)
-        return tsl_proto_failed(&reader->proto, tsl_fail(TSLIM_ERROR_LIMIT, "rank over %u", reader->ctx->limits.rank));
+        return tsl_proto_failed(
+            &reader->proto, tsl_fail(TSLIM_ERROR_LIMIT, "rank over %u", reader->ctx->limits.rank));
     uint32_t d = s->shape.rank++;
     s->shape.dims[d] = dim.has_dim_value && dim.dim_value >= 0 && !symbol.data ? dim.dim_value : -1;
     // A size of 0 stands for "not known" in the files of some exporters.
     if (dim.has_dim_value && dim.dim_value == 0 && !symbol.data) s->shape.dims[d] = -1;
     s->shape.symbols[d] = NULL;
-    if (symbol.size > 0) return tsl_proto_failed(&reader->proto, tsl_proto_text(&reader->proto, symbol, &s->shape.symbols[d]));
+    if (symbol.size > 0)
+        return tsl_proto_failed(&reader->proto, tsl_proto_text(&reader->proto, symbol, &s->shape.symbols[d]));
     return true;
 }
 
@@ -74,11 +76,15 @@ static tslim_status read_value_info(tsl_onnx_reader *reader, tsl_view message, b
     TSL_REQUIRE(*id != TSL_NONE, TSLIM_ERROR_BAD_FILE, "an %s without a name", is_input ? "input" : "output");
     tsl_value *value = &reader->graph->values[*id];
     if (tsl_value_is_constant(value)) return TSLIM_OK; // an initializer that is listed as an input too
-    if (type_view.data) TSL_TRY(tsl_proto_parse(&reader->proto, type_view, tsl_onnx_Type_fields, &type, "type"));
+    if (type_view.data)
+        TSL_TRY(tsl_proto_parse(&reader->proto, type_view, tsl_onnx_Type_fields, &type, "type"));
     tslim_status status = TSLIM_OK;
-    if (tensor_view.data) status = read_tensor_type(reader, tensor_view, value);
-    else if (is_input) status = tsl_fail(TSLIM_ERROR_UNSUPPORTED, "its type is not a tensor");
-    if (status != TSLIM_OK) return tsl_fail_prefix(status, "%s '%s'", is_input ? "input" : "output", value->name);
+    if (tensor_view.data)
+        status = read_tensor_type(reader, tensor_view, value);
+    else if (is_input)
+        status = tsl_fail(TSLIM_ERROR_UNSUPPORTED, "its type is not a tensor");
+    if (status != TSLIM_OK)
+        return tsl_fail_prefix(status, "%s '%s'", is_input ? "input" : "output", value->name);
     return TSLIM_OK;
 }
 
@@ -124,7 +130,8 @@ static bool decode_sparse(pb_istream_t *stream, const pb_field_t *field, void **
     (void)stream;
     (void)field;
     tsl_onnx_reader *reader = *arg;
-    return tsl_proto_failed(&reader->proto, tsl_fail(TSLIM_ERROR_UNSUPPORTED, "sparse initializers are not supported"));
+    return tsl_proto_failed(
+        &reader->proto, tsl_fail(TSLIM_ERROR_UNSUPPORTED, "sparse initializers are not supported"));
 }
 
 static bool decode_graph(pb_istream_t *stream, const pb_field_t *field, void **arg) {
@@ -137,9 +144,11 @@ static bool decode_graph(pb_istream_t *stream, const pb_field_t *field, void **a
     graph.input.funcs.decode = decode_input;
     graph.output.funcs.decode = decode_output;
     graph.sparse_initializer.funcs.decode = decode_sparse;
-    graph.node.arg = graph.initializer.arg = graph.input.arg = graph.output.arg = graph.sparse_initializer.arg = reader;
+    graph.node.arg = graph.initializer.arg = graph.input.arg = graph.output.arg =
+        graph.sparse_initializer.arg = reader;
     tsl_proto_want_view(&graph.name, &name);
-    tslim_status status = tsl_proto_parse(&reader->proto, tsl_view_take(stream), tsl_onnx_Graph_fields, &graph, "graph");
+    tslim_status status =
+        tsl_proto_parse(&reader->proto, tsl_view_take(stream), tsl_onnx_Graph_fields, &graph, "graph");
     if (status == TSLIM_OK) status = tsl_proto_text(&reader->proto, name, &reader->graph->name);
     return tsl_proto_failed(&reader->proto, status);
 }
@@ -154,8 +163,9 @@ static bool decode_opset(pb_istream_t *stream, const pb_field_t *field, void **a
     bool is_onnx = domain.size == 0 || (domain.size == 7 && memcmp(domain.data, "ai.onnx", 7) == 0);
     if (!is_onnx) return true;
     if (id.version < FIRST_OPSET || id.version > LAST_OPSET)
-        return tsl_proto_failed(&reader->proto, tsl_fail(TSLIM_ERROR_UNSUPPORTED, "opset %" PRId64 " (%d to %d are supported)",
-            id.version, FIRST_OPSET, LAST_OPSET));
+        return tsl_proto_failed(
+            &reader->proto, tsl_fail(TSLIM_ERROR_UNSUPPORTED, "opset %" PRId64 " (%d to %d are supported)",
+                                id.version, FIRST_OPSET, LAST_OPSET));
     reader->graph->opset = (uint32_t)id.version;
     return true;
 }
@@ -171,7 +181,8 @@ static tslim_status parse_model(tsl_onnx_reader *reader) {
     tsl_proto_want_view(&model.producer_name, &producer);
     TSL_TRY(tsl_proto_parse(&reader->proto, all, tsl_onnx_Model_fields, &model, "model"));
     TSL_TRY(tsl_proto_text(&reader->proto, producer, &reader->graph->producer_name));
-    TSL_REQUIRE(reader->graph->opset != 0, TSLIM_ERROR_BAD_FILE, "the model names no opset of ONNX's own operators");
+    TSL_REQUIRE(
+        reader->graph->opset != 0, TSLIM_ERROR_BAD_FILE, "the model names no opset of ONNX's own operators");
     TSL_REQUIRE(reader->n_outputs > 0, TSLIM_ERROR_BAD_FILE, "the model has no outputs");
     return TSLIM_OK;
 }
@@ -185,8 +196,8 @@ static tslim_status set_interface(tsl_onnx_reader *reader) {
     for (size_t i = 0; i < reader->n_inputs; i++) {
         const tsl_value *value = &graph->values[reader->inputs[i]];
         if (tsl_value_is_constant(value)) continue;
-        TSL_REQUIRE(value->producer == TSL_NONE, TSLIM_ERROR_BAD_FILE, "input '%s' is made by node '%s'", value->name,
-            graph->nodes[value->producer].name);
+        TSL_REQUIRE(value->producer == TSL_NONE, TSLIM_ERROR_BAD_FILE, "input '%s' is made by node '%s'",
+            value->name, graph->nodes[value->producer].name);
         graph->inputs[graph->n_inputs++] = reader->inputs[i];
     }
     graph->n_outputs = (uint32_t)reader->n_outputs;

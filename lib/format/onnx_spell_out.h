@@ -5,9 +5,9 @@
 
 #include "ir/graph.h"
 
-// Replaces what ONNX does not have: epilogues become Add, Relu and Clip nodes, the library's own operators become
-// ONNX's, operators newer than the graph's opset become older ones, and INT8 nodes become float nodes between
-// DequantizeLinear and QuantizeLinear (the QDQ form). Raises the opset where that form needs it.
+// Replaces what ONNX does not have: epilogues become Add, Relu and Clip nodes, the library's own operators
+// become ONNX's, operators newer than the graph's opset become older ones, and INT8 nodes become float nodes
+// between DequantizeLinear and QuantizeLinear (the QDQ form). Raises the opset where that form needs it.
 tslim_status tsl_onnx_spell_out(tslim_graph *graph);
 
 #endif

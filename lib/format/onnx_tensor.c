@@ -58,8 +58,8 @@ static tslim_status read_shape(tsl_onnx_reader *reader, const tensor *t, tsl_sha
 // Data that lies in a mapped file as it is needed: kept there, or copied when it is not aligned.
 static tslim_status use_bytes(
     tsl_onnx_reader *reader, uint32_t id, tsl_buffer *buffer, tsl_view data, size_t bytes, size_t alignment) {
-    TSL_REQUIRE(data.size == bytes, TSLIM_ERROR_BAD_FILE, "its shape asks for %zu bytes, the file has %zu", bytes,
-        data.size);
+    TSL_REQUIRE(data.size == bytes, TSLIM_ERROR_BAD_FILE, "its shape asks for %zu bytes, the file has %zu",
+        bytes, data.size);
     if ((uintptr_t)data.data % alignment == 0 && bytes > 0) {
         tsl_value_set_data(&reader->graph->values[id], buffer, data.data, bytes);
         return TSLIM_OK;
@@ -73,20 +73,25 @@ static tslim_status use_bytes(
 // The list that holds elements of this type when they are not raw bytes.
 static const tsl_numbers *typed_data(const tensor *t, tslim_dtype dtype) {
     switch (dtype) {
-    case TSLIM_DTYPE_FLOAT: return &t->floats;
-    case TSLIM_DTYPE_DOUBLE: return &t->doubles;
-    case TSLIM_DTYPE_INT64: return &t->int64s;
+    case TSLIM_DTYPE_FLOAT:
+        return &t->floats;
+    case TSLIM_DTYPE_DOUBLE:
+        return &t->doubles;
+    case TSLIM_DTYPE_INT64:
+        return &t->int64s;
     case TSLIM_DTYPE_UINT32:
-    case TSLIM_DTYPE_UINT64: return &t->uint64s;
-    default: return &t->varints;
+    case TSLIM_DTYPE_UINT64:
+        return &t->uint64s;
+    default:
+        return &t->varints;
     }
 }
 
 static tslim_status use_numbers(
     tsl_onnx_reader *reader, uint32_t id, const tsl_numbers *numbers, size_t bytes, size_t element_size) {
     size_t count = bytes / element_size;
-    TSL_REQUIRE(numbers->count == count, TSLIM_ERROR_BAD_FILE, "its shape asks for %zu elements, the file has %zu",
-        count, numbers->count);
+    TSL_REQUIRE(numbers->count == count, TSLIM_ERROR_BAD_FILE,
+        "its shape asks for %zu elements, the file has %zu", count, numbers->count);
     void *data;
     TSL_TRY(tsl_value_new_data(reader->graph, id, bytes, &data));
     // Little-endian, as the file: the low bytes of a wider number are the narrower one.
@@ -103,8 +108,8 @@ static tslim_status read_data(tsl_onnx_reader *reader, const tensor *t, uint32_t
         tsl_buffer *buffer;
         tsl_view data;
         TSL_TRY(tsl_onnx_external_data(reader, t->external.items, t->external.count, &buffer, &data));
-        TSL_REQUIRE(data.size >= bytes, TSLIM_ERROR_BAD_FILE, "its shape asks for %zu bytes, the data file has %zu",
-            bytes, data.size);
+        TSL_REQUIRE(data.size >= bytes, TSLIM_ERROR_BAD_FILE,
+            "its shape asks for %zu bytes, the data file has %zu", bytes, data.size);
         data.size = bytes;
         return use_bytes(reader, id, buffer, data, bytes, element_size);
     }
@@ -116,10 +121,13 @@ static tslim_status make_constant(tsl_onnx_reader *reader, const tensor *t, cons
     tsl_shape shape;
     size_t bytes = 0;
     TSL_TRY(read_shape(reader, t, &shape, &bytes));
-    if (name) TSL_TRY(tsl_graph_add_value(reader->graph, name, TSLIM_DTYPE_NONE, id));
-    else TSL_TRY(tsl_onnx_value(reader, t->name, id));
+    if (name)
+        TSL_TRY(tsl_graph_add_value(reader->graph, name, TSLIM_DTYPE_NONE, id));
+    else
+        TSL_TRY(tsl_onnx_value(reader, t->name, id));
     TSL_REQUIRE(*id != TSL_NONE, TSLIM_ERROR_BAD_FILE, "it has no name");
-    TSL_REQUIRE(!tsl_value_is_constant(&reader->graph->values[*id]), TSLIM_ERROR_BAD_FILE, "it is defined twice");
+    TSL_REQUIRE(
+        !tsl_value_is_constant(&reader->graph->values[*id]), TSLIM_ERROR_BAD_FILE, "it is defined twice");
     reader->graph->values[*id].dtype = (tslim_dtype)t->message.data_type;
     reader->graph->values[*id].shape = shape;
     return read_data(reader, t, *id, bytes);
@@ -130,9 +138,11 @@ tslim_status tsl_onnx_read_tensor(tsl_onnx_reader *reader, tsl_view message, con
     tslim_status status = parse(reader, message, &t);
     if (status == TSLIM_OK) status = make_constant(reader, &t, name, id);
     if (status != TSLIM_OK && status != TSLIM_ERROR_NO_MEMORY) {
-        if (name) status = tsl_fail_prefix(status, "constant '%.200s'", name);
-        else status = tsl_fail_prefix(status, "constant '%.*s'", t.name.size < 200 ? (int)t.name.size : 200,
-            t.name.data ? (const char *)t.name.data : "");
+        if (name)
+            status = tsl_fail_prefix(status, "constant '%.200s'", name);
+        else
+            status = tsl_fail_prefix(status, "constant '%.*s'", t.name.size < 200 ? (int)t.name.size : 200,
+                t.name.data ? (const char *)t.name.data : "");
     }
     free_tensor(&t);
     return status;

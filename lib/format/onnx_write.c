@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// ONNX out. Each message is a small struct whose repeated fields are callbacks over the graph: nothing is built in
-// memory, weights go from the graph to the file.
+// ONNX out. Each message is a small struct whose repeated fields are callbacks over the graph: nothing is
+// built in memory, weights go from the graph to the file.
 #include <inttypes.h>
 #include <pb_encode.h>
 #include <string.h>
@@ -35,7 +35,7 @@ typedef struct text_argument {
 static bool encode_text(pb_ostream_t *stream, const pb_field_t *field, void *const *arg) {
     const text_argument *text = *arg;
     return pb_encode_tag_for_field(stream, field) &&
-        pb_encode_string(stream, (const pb_byte_t *)text->data, text->size);
+           pb_encode_string(stream, (const pb_byte_t *)text->data, text->size);
 }
 
 static void set_text(pb_callback_t *callback, text_argument *argument, const char *text, size_t size) {
@@ -52,7 +52,8 @@ typedef struct ints_argument {
 static bool encode_ints(pb_ostream_t *stream, const pb_field_t *field, void *const *arg) {
     const ints_argument *ints = *arg;
     for (size_t i = 0; i < ints->count; i++)
-        if (!pb_encode_tag(stream, PB_WT_VARINT, field->tag) || !pb_encode_varint(stream, (uint64_t)ints->values[i]))
+        if (!pb_encode_tag(stream, PB_WT_VARINT, field->tag) ||
+            !pb_encode_varint(stream, (uint64_t)ints->values[i]))
             return false;
     return true;
 }
@@ -82,7 +83,8 @@ static bool encode_tensor(pb_ostream_t *stream, const pb_field_t *field, const t
     message.data_type = (int32_t)value->dtype;
     set_text(&message.name, &name, value->name, strlen(value->name));
     set_text(&message.raw_data, &raw, value->data, value->bytes);
-    return pb_encode_tag_for_field(stream, field) && pb_encode_submessage(stream, tsl_onnx_Tensor_fields, &message);
+    return pb_encode_tag_for_field(stream, field) &&
+           pb_encode_submessage(stream, tsl_onnx_Tensor_fields, &message);
 }
 
 static bool encode_one_tensor(pb_ostream_t *stream, const pb_field_t *field, void *const *arg) {
@@ -124,7 +126,8 @@ typedef struct node_argument {
     const tsl_node *node;
 } node_argument;
 
-static bool encode_names(pb_ostream_t *stream, const pb_field_t *field, const tslim_graph *graph, const uint32_t *ids, uint32_t count) {
+static bool encode_names(pb_ostream_t *stream, const pb_field_t *field, const tslim_graph *graph,
+    const uint32_t *ids, uint32_t count) {
     while (count > 0 && ids[count - 1] == TSL_NONE) count--; // absent ones at the end are left out
     for (uint32_t i = 0; i < count; i++) {
         const char *name = ids[i] == TSL_NONE ? "" : graph->values[ids[i]].name;
@@ -145,7 +148,8 @@ static bool encode_outputs(pb_ostream_t *stream, const pb_field_t *field, void *
     return encode_names(stream, field, n->graph, n->node->outputs, n->node->n_outputs);
 }
 
-static bool encode_attribute(pb_ostream_t *stream, const pb_field_t *field, const tslim_graph *graph, const tsl_attr *attr) {
+static bool encode_attribute(
+    pb_ostream_t *stream, const pb_field_t *field, const tslim_graph *graph, const tsl_attr *attr) {
     if (!pb_encode_tag_for_field(stream, field)) return false;
     if (attr->type == TSL_ATTR_TYPE_OPAQUE) // as it came
         return pb_encode_string(stream, (const pb_byte_t *)attr->s, attr->count);
@@ -165,7 +169,9 @@ static bool encode_attribute(pb_ostream_t *stream, const pb_field_t *field, cons
         message.has_i = true;
         message.i = attr->i;
         break;
-    case TSL_ATTR_TYPE_STRING: set_text(&message.s, &s, attr->s, attr->count); break;
+    case TSL_ATTR_TYPE_STRING:
+        set_text(&message.s, &s, attr->s, attr->count);
+        break;
     case TSL_ATTR_TYPE_TENSOR:
         message.t.funcs.encode = encode_one_tensor;
         message.t.arg = &graph->values[attr->i];
@@ -178,7 +184,8 @@ static bool encode_attribute(pb_ostream_t *stream, const pb_field_t *field, cons
         message.ints.funcs.encode = encode_ints;
         message.ints.arg = &ints;
         break;
-    case TSL_ATTR_TYPE_OPAQUE: break;
+    case TSL_ATTR_TYPE_OPAQUE:
+        break;
     }
     return pb_encode_submessage(stream, tsl_onnx_Attribute_fields, &message);
 }
@@ -204,7 +211,8 @@ static bool encode_nodes(pb_ostream_t *stream, const pb_field_t *field, void *co
         set_text(&message.name, &name, node->name, strlen(node->name));
         set_text(&message.op_type, &op_type, node->op_type, strlen(node->op_type));
         if (*node->domain) set_text(&message.domain, &domain, node->domain, strlen(node->domain));
-        if (!pb_encode_tag_for_field(stream, field) || !pb_encode_submessage(stream, tsl_onnx_Node_fields, &message))
+        if (!pb_encode_tag_for_field(stream, field) ||
+            !pb_encode_submessage(stream, tsl_onnx_Node_fields, &message))
             return false;
     }
     return true;
@@ -221,7 +229,8 @@ static bool encode_dimensions(pb_ostream_t *stream, const pb_field_t *field, voi
         message.dim_value = shape->dims[d];
         if (shape->dims[d] < 0 && shape->symbols[d])
             set_text(&message.dim_param, &symbol, shape->symbols[d], strlen(shape->symbols[d]));
-        if (!pb_encode_tag_for_field(stream, field) || !pb_encode_submessage(stream, tsl_onnx_Dimension_fields, &message))
+        if (!pb_encode_tag_for_field(stream, field) ||
+            !pb_encode_submessage(stream, tsl_onnx_Dimension_fields, &message))
             return false;
     }
     return true;
@@ -231,7 +240,8 @@ static bool encode_shape(pb_ostream_t *stream, const pb_field_t *field, void *co
     tsl_onnx_TensorShape message = tsl_onnx_TensorShape_init_zero;
     message.dim.funcs.encode = encode_dimensions;
     message.dim.arg = *arg;
-    return pb_encode_tag_for_field(stream, field) && pb_encode_submessage(stream, tsl_onnx_TensorShape_fields, &message);
+    return pb_encode_tag_for_field(stream, field) &&
+           pb_encode_submessage(stream, tsl_onnx_TensorShape_fields, &message);
 }
 
 static bool encode_tensor_type(pb_ostream_t *stream, const pb_field_t *field, void *const *arg) {
@@ -243,17 +253,20 @@ static bool encode_tensor_type(pb_ostream_t *stream, const pb_field_t *field, vo
         message.shape.funcs.encode = encode_shape;
         message.shape.arg = &value->shape;
     }
-    return pb_encode_tag_for_field(stream, field) && pb_encode_submessage(stream, tsl_onnx_TensorType_fields, &message);
+    return pb_encode_tag_for_field(stream, field) &&
+           pb_encode_submessage(stream, tsl_onnx_TensorType_fields, &message);
 }
 
 static bool encode_type(pb_ostream_t *stream, const pb_field_t *field, void *const *arg) {
     tsl_onnx_Type message = tsl_onnx_Type_init_zero;
     message.tensor_type.funcs.encode = encode_tensor_type;
     message.tensor_type.arg = *arg;
-    return pb_encode_tag_for_field(stream, field) && pb_encode_submessage(stream, tsl_onnx_Type_fields, &message);
+    return pb_encode_tag_for_field(stream, field) &&
+           pb_encode_submessage(stream, tsl_onnx_Type_fields, &message);
 }
 
-static bool encode_value_infos(pb_ostream_t *stream, const pb_field_t *field, const tslim_graph *graph, const uint32_t *ids, uint32_t count) {
+static bool encode_value_infos(pb_ostream_t *stream, const pb_field_t *field, const tslim_graph *graph,
+    const uint32_t *ids, uint32_t count) {
     for (uint32_t i = 0; i < count; i++) {
         tsl_value *value = &graph->values[ids[i]];
         tsl_onnx_ValueInfo message = tsl_onnx_ValueInfo_init_zero;
@@ -261,7 +274,8 @@ static bool encode_value_infos(pb_ostream_t *stream, const pb_field_t *field, co
         set_text(&message.name, &name, value->name, strlen(value->name));
         message.type.funcs.encode = encode_type;
         message.type.arg = value;
-        if (!pb_encode_tag_for_field(stream, field) || !pb_encode_submessage(stream, tsl_onnx_ValueInfo_fields, &message))
+        if (!pb_encode_tag_for_field(stream, field) ||
+            !pb_encode_submessage(stream, tsl_onnx_ValueInfo_fields, &message))
             return false;
     }
     return true;
@@ -292,7 +306,8 @@ static bool encode_graph(pb_ostream_t *stream, const pb_field_t *field, void *co
     message.output.funcs.encode = encode_graph_outputs;
     message.node.arg = message.input.arg = message.output.arg = graph;
     message.initializer.arg = argument;
-    return pb_encode_tag_for_field(stream, field) && pb_encode_submessage(stream, tsl_onnx_Graph_fields, &message);
+    return pb_encode_tag_for_field(stream, field) &&
+           pb_encode_submessage(stream, tsl_onnx_Graph_fields, &message);
 }
 
 static bool encode_opset(pb_ostream_t *stream, const pb_field_t *field, const char *domain, int64_t version) {
@@ -301,10 +316,12 @@ static bool encode_opset(pb_ostream_t *stream, const pb_field_t *field, const ch
     set_text(&message.domain, &text, domain, strlen(domain));
     message.has_version = true;
     message.version = version;
-    return pb_encode_tag_for_field(stream, field) && pb_encode_submessage(stream, tsl_onnx_OperatorSetId_fields, &message);
+    return pb_encode_tag_for_field(stream, field) &&
+           pb_encode_submessage(stream, tsl_onnx_OperatorSetId_fields, &message);
 }
 
-// Other domains of nodes that are written back as they came; their version is not kept, and 1 is what they have.
+// Other domains of nodes that are written back as they came; their version is not kept, and 1 is what they
+// have.
 static bool encode_opsets(pb_ostream_t *stream, const pb_field_t *field, void *const *arg) {
     const tslim_graph *graph = *arg;
     tsl_name_map seen;
@@ -331,8 +348,8 @@ static tslim_status encode_model(tslim_graph *graph, const uint8_t *is_initializ
     model.graph.arg = &argument;
     model.opset_import.arg = graph;
     pb_ostream_t sizing = PB_OSTREAM_SIZING;
-    TSL_REQUIRE(pb_encode(&sizing, tsl_onnx_Model_fields, &model), TSLIM_ERROR_INTERNAL, "the model cannot be sized: %s",
-        PB_GET_ERROR(&sizing));
+    TSL_REQUIRE(pb_encode(&sizing, tsl_onnx_Model_fields, &model), TSLIM_ERROR_INTERNAL,
+        "the model cannot be sized: %s", PB_GET_ERROR(&sizing));
     TSL_REQUIRE(sizing.bytes_written <= LARGEST_MESSAGE, TSLIM_ERROR_LIMIT,
         "the model has %zu bytes, an ONNX file can have %d", sizing.bytes_written, LARGEST_MESSAGE);
     writer w = {.graph = graph, .file = file};
@@ -353,8 +370,10 @@ tslim_status tsl_onnx_write(const tslim_graph *graph, const char *path) {
     if (status == TSLIM_OK && n_values) find_initializers(plain, is_initializer);
     if (status == TSLIM_OK) status = tsl_file_writer_open(graph->ctx, path, &file);
     if (status == TSLIM_OK) status = encode_model(plain, is_initializer, file);
-    if (status == TSLIM_OK) status = tsl_file_writer_commit(file);
-    else tsl_file_writer_abort(file);
+    if (status == TSLIM_OK)
+        status = tsl_file_writer_commit(file);
+    else
+        tsl_file_writer_abort(file);
     tsl_free(plain->ctx, is_initializer, n_values);
     tslim_graph_destroy(plain);
     return status;

@@ -121,7 +121,8 @@ static bool decode_signed(pb_istream_t *stream, const pb_field_t *field, void **
 static bool decode_views(pb_istream_t *stream, const pb_field_t *field, void **arg) {
     (void)field;
     tsl_views *views = *arg;
-    if (!tsl_grow(views->proto->ctx, (void **)&views->items, &views->capacity, views->count + 1, sizeof(tsl_view)))
+    if (!tsl_grow(
+            views->proto->ctx, (void **)&views->items, &views->capacity, views->count + 1, sizeof(tsl_view)))
         return tsl_proto_failed(views->proto, tsl_no_memory(views->count * sizeof(tsl_view)));
     tsl_view view = tsl_view_take(stream);
     views->items[views->count++] = view;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reading protobuf messages with nanopb from mapped memory: the parser's position is a pointer into the file, so that
-// data can be borrowed, and nothing is allocated in proportion to a number that the file only claims.
+// Reading protobuf messages with nanopb from mapped memory: the parser's position is a pointer into the file,
+// so that data can be borrowed, and nothing is allocated in proportion to a number that the file only claims.
 #ifndef TSL_FORMAT_PROTO_READER_H
 #define TSL_FORMAT_PROTO_READER_H
 
@@ -18,13 +18,13 @@ typedef struct tsl_view {
 // A file being read.
 typedef struct tsl_proto {
     tslim_context *ctx;
-    tsl_arena *arena;     // for text
+    tsl_arena *arena; // for text
     const uint8_t *start; // of the file, for messages
-    tslim_status status;  // why a callback returned false; OK when the parser itself did
+    tslim_status status; // why a callback returned false; OK when the parser itself did
 } tsl_proto;
 
-// All that is left of a (sub)stream, which is consumed. `data` is NULL when the field has another wire type than bytes:
-// tsl_proto_parse refuses such a view.
+// All that is left of a (sub)stream, which is consumed. `data` is NULL when the field has another wire type
+// than bytes: tsl_proto_parse refuses such a view.
 tsl_view tsl_view_take(pb_istream_t *stream);
 
 // Text of the file as a string of the graph's arena. BAD_FILE for a NUL or too long a text.

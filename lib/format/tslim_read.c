@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// .tslim in: everything is checked before the graph is handed out, and weights stay where they lie in the file.
+// .tslim in: everything is checked before the graph is handed out, and weights stay where they lie in the
+// file.
 #include <inttypes.h>
 #include <string.h>
 
@@ -24,16 +25,16 @@ bool tsl_tslim_recognize(const tsl_buffer *buffer) {
 
 static tslim_status check_section(file_reader *r, uint32_t index, const tsl_file_section *section) {
     TSL_REQUIRE(section->offset % TSL_FILE_ALIGNMENT == 0 && section->offset <= r->file->size &&
-            section->bytes <= r->file->size - section->offset,
-        TSLIM_ERROR_BAD_FILE, "section %u: bytes %" PRIu64 " to %" PRIu64 " of a file of %zu", index, section->offset,
-        section->offset + section->bytes, r->file->size);
+                    section->bytes <= r->file->size - section->offset,
+        TSLIM_ERROR_BAD_FILE, "section %u: bytes %" PRIu64 " to %" PRIu64 " of a file of %zu", index,
+        section->offset, section->offset + section->bytes, r->file->size);
     tsl_view view = {(const uint8_t *)r->file->data + section->offset, (size_t)section->bytes};
     uint32_t crc = tsl_crc32(0, view.data, view.size);
-    TSL_REQUIRE(crc == section->crc, TSLIM_ERROR_BAD_FILE, "section %u is damaged: checksum %08" PRIx32 ", not %08" PRIx32,
-        index, crc, section->crc);
-    tsl_view *place = section->type == TSL_SECTION_GRAPH ? &r->graph_section
-        : section->type == TSL_SECTION_DATA              ? &r->data_section
-                                                         : NULL;
+    TSL_REQUIRE(crc == section->crc, TSLIM_ERROR_BAD_FILE,
+        "section %u is damaged: checksum %08" PRIx32 ", not %08" PRIx32, index, crc, section->crc);
+    tsl_view *place = section->type == TSL_SECTION_GRAPH  ? &r->graph_section
+                      : section->type == TSL_SECTION_DATA ? &r->data_section
+                                                          : NULL;
     if (!place) return TSLIM_OK; // of a later version
     TSL_REQUIRE(!place->data, TSLIM_ERROR_BAD_FILE, "section %u is the second of its kind", index);
     *place = view;
@@ -43,21 +44,24 @@ static tslim_status check_section(file_reader *r, uint32_t index, const tsl_file
 static tslim_status check_container(file_reader *r) {
     tsl_file_header header;
     tsl_file_section sections[TSL_FILE_MOST_SECTIONS];
-    TSL_REQUIRE(r->file->size >= sizeof(header), TSLIM_ERROR_BAD_FILE, "%zu bytes are too few for a header", r->file->size);
+    TSL_REQUIRE(r->file->size >= sizeof(header), TSLIM_ERROR_BAD_FILE, "%zu bytes are too few for a header",
+        r->file->size);
     memcpy(&header, r->file->data, sizeof(header));
     TSL_REQUIRE(header.reader_version <= TSL_FILE_READER_VERSION, TSLIM_ERROR_UNSUPPORTED,
-        "the file needs a reader of version %" PRIu32 ", this one has %u", header.reader_version, TSL_FILE_READER_VERSION);
-    TSL_REQUIRE(header.file_bytes == r->file->size, TSLIM_ERROR_BAD_FILE, "the file has %zu bytes, its header says %" PRIu64,
-        r->file->size, header.file_bytes);
+        "the file needs a reader of version %" PRIu32 ", this one has %u", header.reader_version,
+        TSL_FILE_READER_VERSION);
+    TSL_REQUIRE(header.file_bytes == r->file->size, TSLIM_ERROR_BAD_FILE,
+        "the file has %zu bytes, its header says %" PRIu64, r->file->size, header.file_bytes);
     TSL_REQUIRE(header.n_sections <= TSL_FILE_MOST_SECTIONS &&
-            header.n_sections * sizeof(*sections) <= r->file->size - sizeof(header),
+                    header.n_sections * sizeof(*sections) <= r->file->size - sizeof(header),
         TSLIM_ERROR_BAD_FILE, "%" PRIu32 " sections", header.n_sections);
     memcpy(sections, (const uint8_t *)r->file->data + sizeof(header), header.n_sections * sizeof(*sections));
     uint32_t expected = header.crc;
     header.crc = 0;
-    uint32_t crc = tsl_crc32(tsl_crc32(0, &header, sizeof(header)), sections, header.n_sections * sizeof(*sections));
-    TSL_REQUIRE(crc == expected, TSLIM_ERROR_BAD_FILE, "the header is damaged: checksum %08" PRIx32 ", not %08" PRIx32, crc,
-        expected);
+    uint32_t crc =
+        tsl_crc32(tsl_crc32(0, &header, sizeof(header)), sections, header.n_sections * sizeof(*sections));
+    TSL_REQUIRE(crc == expected, TSLIM_ERROR_BAD_FILE,
+        "the header is damaged: checksum %08" PRIx32 ", not %08" PRIx32, crc, expected);
     for (uint32_t i = 0; i < header.n_sections; i++) TSL_TRY(check_section(r, i, &sections[i]));
     TSL_REQUIRE(r->graph_section.data, TSLIM_ERROR_BAD_FILE, "there is no graph in it");
     return TSLIM_OK;
@@ -65,41 +69,48 @@ static tslim_status check_container(file_reader *r) {
 
 // ---- Values ----
 
-static tslim_status read_shape(file_reader *r, const tsl_numbers *dims, const tsl_views *symbols, tsl_shape *shape) {
-    TSL_REQUIRE(dims->count <= r->proto.ctx->limits.rank, TSLIM_ERROR_LIMIT, "rank %zu, the limit is %u", dims->count,
-        r->proto.ctx->limits.rank);
+static tslim_status read_shape(
+    file_reader *r, const tsl_numbers *dims, const tsl_views *symbols, tsl_shape *shape) {
+    TSL_REQUIRE(dims->count <= r->proto.ctx->limits.rank, TSLIM_ERROR_LIMIT, "rank %zu, the limit is %u",
+        dims->count, r->proto.ctx->limits.rank);
     tsl_shape_set(shape, (uint32_t)dims->count, dims->data);
     for (size_t d = 0; d < dims->count; d++)
         TSL_REQUIRE(shape->dims[d] >= -1, TSLIM_ERROR_BAD_FILE, "dim %zu is %" PRId64, d, shape->dims[d]);
-    TSL_REQUIRE(symbols->count == 0 || symbols->count == dims->count, TSLIM_ERROR_BAD_FILE, "%zu names of %zu dims",
-        symbols->count, dims->count);
+    TSL_REQUIRE(symbols->count == 0 || symbols->count == dims->count, TSLIM_ERROR_BAD_FILE,
+        "%zu names of %zu dims", symbols->count, dims->count);
     for (size_t d = 0; d < symbols->count; d++)
-        if (symbols->items[d].size > 0) TSL_TRY(tsl_proto_text(&r->proto, symbols->items[d], &shape->symbols[d]));
+        if (symbols->items[d].size > 0)
+            TSL_TRY(tsl_proto_text(&r->proto, symbols->items[d], &shape->symbols[d]));
     return TSLIM_OK;
 }
 
-static tslim_status read_quant(file_reader *r, const tsl_file_Value *message, const tsl_numbers *scales, tsl_value *value) {
+static tslim_status read_quant(
+    file_reader *r, const tsl_file_Value *message, const tsl_numbers *scales, tsl_value *value) {
     if (scales->count == 0) return TSLIM_OK;
     int32_t axis = message->quant_axis;
-    bool fits = axis >= 0 && (uint32_t)axis < value->shape.rank && value->shape.dims[axis] == (int64_t)scales->count;
-    TSL_REQUIRE(scales->count == 1 || fits, TSLIM_ERROR_BAD_FILE, "%zu scales on axis %d do not fit its shape",
-        scales->count, (int)axis);
+    bool fits =
+        axis >= 0 && (uint32_t)axis < value->shape.rank && value->shape.dims[axis] == (int64_t)scales->count;
+    TSL_REQUIRE(scales->count == 1 || fits, TSLIM_ERROR_BAD_FILE,
+        "%zu scales on axis %d do not fit its shape", scales->count, (int)axis);
     const float *copy = tsl_arena_copy(&r->graph->arena, scales->data, scales->count * sizeof(float));
     TSL_REQUIRE_MEMORY(copy, scales->count * sizeof(float));
     for (size_t i = 0; i < scales->count; i++)
-        TSL_REQUIRE(copy[i] > 0 && copy[i] <= 3.4e38f, TSLIM_ERROR_BAD_FILE, "scale %zu is %g", i, (double)copy[i]);
+        TSL_REQUIRE(
+            copy[i] > 0 && copy[i] <= 3.4e38f, TSLIM_ERROR_BAD_FILE, "scale %zu is %g", i, (double)copy[i]);
     value->quant = (tsl_quant){copy, (uint32_t)scales->count, axis, message->zero_point};
-    TSL_REQUIRE(message->zero_point >= -128 && message->zero_point <= 255, TSLIM_ERROR_BAD_FILE, "zero point %d",
-        (int)message->zero_point);
+    TSL_REQUIRE(message->zero_point >= -128 && message->zero_point <= 255, TSLIM_ERROR_BAD_FILE,
+        "zero point %d", (int)message->zero_point);
     return TSLIM_OK;
 }
 
 static tslim_status read_constant(file_reader *r, const tsl_file_Value *message, tsl_value *value) {
-    TSL_REQUIRE(message->data_offset % TSL_FILE_ALIGNMENT == 0 && message->data_offset <= r->data_section.size &&
-            message->data_bytes <= r->data_section.size - message->data_offset,
-        TSLIM_ERROR_BAD_FILE, "data at %" PRIu64 ", %" PRIu64 " bytes, of a section of %zu", message->data_offset,
-        message->data_bytes, r->data_section.size);
-    TSL_REQUIRE(message->packing <= TSL_PACKING_DEPTHWISE, TSLIM_ERROR_BAD_FILE, "packing %" PRIu32, message->packing);
+    TSL_REQUIRE(message->data_offset % TSL_FILE_ALIGNMENT == 0 &&
+                    message->data_offset <= r->data_section.size &&
+                    message->data_bytes <= r->data_section.size - message->data_offset,
+        TSLIM_ERROR_BAD_FILE, "data at %" PRIu64 ", %" PRIu64 " bytes, of a section of %zu",
+        message->data_offset, message->data_bytes, r->data_section.size);
+    TSL_REQUIRE(message->packing <= TSL_PACKING_DEPTHWISE, TSLIM_ERROR_BAD_FILE, "packing %" PRIu32,
+        message->packing);
     value->packing = (tsl_packing)message->packing;
     const uint8_t *data = r->data_section.data + message->data_offset;
     if (message->data_bytes > 0 && (uintptr_t)data % TSL_FILE_ALIGNMENT == 0) {
@@ -115,17 +126,17 @@ static tslim_status read_constant(file_reader *r, const tsl_file_Value *message,
     return TSLIM_OK;
 }
 
-static tslim_status convert_value(file_reader *r, const tsl_file_Value *message, tsl_view name_view, const tsl_numbers *dims,
-    const tsl_views *symbols, const tsl_numbers *scales) {
+static tslim_status convert_value(file_reader *r, const tsl_file_Value *message, tsl_view name_view,
+    const tsl_numbers *dims, const tsl_views *symbols, const tsl_numbers *scales) {
     const char *name;
     uint32_t id;
     TSL_TRY(tsl_proto_text(&r->proto, name_view, &name));
-    TSL_REQUIRE(*name && tsl_graph_find_value(r->graph, name) == TSL_NONE, TSLIM_ERROR_BAD_FILE, "the name '%s' %s", name,
-        *name ? "is there twice" : "is empty");
+    TSL_REQUIRE(*name && tsl_graph_find_value(r->graph, name) == TSL_NONE, TSLIM_ERROR_BAD_FILE,
+        "the name '%s' %s", name, *name ? "is there twice" : "is empty");
     TSL_TRY(tsl_graph_add_value(r->graph, name, (tslim_dtype)message->dtype, &id));
     tsl_value *value = &r->graph->values[id];
-    TSL_REQUIRE(message->dtype == 0 || tslim_dtype_size(value->dtype) > 0, TSLIM_ERROR_BAD_FILE, "'%s': element type %d",
-        name, (int)message->dtype);
+    TSL_REQUIRE(message->dtype == 0 || tslim_dtype_size(value->dtype) > 0, TSLIM_ERROR_BAD_FILE,
+        "'%s': element type %d", name, (int)message->dtype);
     tslim_status status = TSLIM_OK;
     if (message->shape_known) status = read_shape(r, dims, symbols, &value->shape);
     if (status == TSLIM_OK) status = read_quant(r, message, scales, value);
@@ -144,7 +155,8 @@ static bool decode_value(pb_istream_t *stream, const pb_field_t *field, void **a
     tsl_proto_want_signed(&message.dims, &dims, &r->proto);
     tsl_proto_want_views(&message.symbols, &symbols, &r->proto);
     tsl_proto_want_floats(&message.scales, &scales, &r->proto);
-    tslim_status status = tsl_proto_parse(&r->proto, tsl_view_take(stream), tsl_file_Value_fields, &message, "value");
+    tslim_status status =
+        tsl_proto_parse(&r->proto, tsl_view_take(stream), tsl_file_Value_fields, &message, "value");
     if (status == TSLIM_OK) status = convert_value(r, &message, name, &dims, &symbols, &scales);
     tsl_numbers_free(&dims);
     tsl_numbers_free(&scales);
@@ -176,12 +188,18 @@ static tslim_status read_attribute(file_reader *r, tsl_view view, tsl_attr *attr
         attr->type = (tsl_attr_type)message.type;
         const void *copy = NULL;
         switch (message.type) {
-        case TSL_ATTR_TYPE_FLOAT: attr->f = message.f; break;
-        case TSL_ATTR_TYPE_INT: attr->i = message.i; break;
+        case TSL_ATTR_TYPE_FLOAT:
+            attr->f = message.f;
+            break;
+        case TSL_ATTR_TYPE_INT:
+            attr->i = message.i;
+            break;
         case TSL_ATTR_TYPE_TENSOR:
             attr->i = message.i;
-            if (message.i < 0 || message.i >= r->graph->n_values || !tsl_value_is_constant(&r->graph->values[message.i]))
-                status = tsl_fail(TSLIM_ERROR_BAD_FILE, "attribute '%s': value %" PRId64 " is no constant", attr->name, message.i);
+            if (message.i < 0 || message.i >= r->graph->n_values ||
+                !tsl_value_is_constant(&r->graph->values[message.i]))
+                status = tsl_fail(TSLIM_ERROR_BAD_FILE, "attribute '%s': value %" PRId64 " is no constant",
+                    attr->name, message.i);
             break;
         case TSL_ATTR_TYPE_STRING:
         case TSL_ATTR_TYPE_OPAQUE:
@@ -199,7 +217,9 @@ static tslim_status read_attribute(file_reader *r, tsl_view view, tsl_attr *attr
             attr->ints = copy;
             attr->count = ints.count;
             break;
-        default: status = tsl_fail(TSLIM_ERROR_BAD_FILE, "attribute '%s' of type %" PRIu32, attr->name, message.type);
+        default:
+            status =
+                tsl_fail(TSLIM_ERROR_BAD_FILE, "attribute '%s' of type %" PRIu32, attr->name, message.type);
         }
     }
     tsl_numbers_free(&floats);
@@ -213,8 +233,8 @@ static tslim_status read_operands(file_reader *r, const tsl_numbers *numbers, ui
     TSL_REQUIRE_MEMORY(*ids, numbers->count * sizeof(uint32_t));
     for (size_t i = 0; i < numbers->count; i++) {
         uint64_t number = ((const uint64_t *)numbers->data)[i];
-        TSL_REQUIRE(number <= r->graph->n_values, TSLIM_ERROR_BAD_FILE, "operand %zu is value %" PRIu64 " of %u", i,
-            number - 1, r->graph->n_values);
+        TSL_REQUIRE(number <= r->graph->n_values, TSLIM_ERROR_BAD_FILE,
+            "operand %zu is value %" PRIu64 " of %u", i, number - 1, r->graph->n_values);
         (*ids)[i] = number == 0 ? TSL_NONE : (uint32_t)(number - 1);
     }
     return TSLIM_OK;
@@ -240,7 +260,7 @@ static tslim_status claim_outputs(file_reader *r, const uint32_t *outputs, size_
 // Only a node that sums products adds a residual, and it comes behind what ONNX gives that node.
 static bool can_have_residual(const tsl_node *node, int32_t residual) {
     bool sums = node->op == TSL_OP_CONV || node->op == TSL_OP_CONV_TRANSPOSE || node->op == TSL_OP_GEMM ||
-        node->op == TSL_OP_MATMUL;
+                node->op == TSL_OP_MATMUL;
     return sums && residual == 3 && node->n_inputs == 4;
 }
 
@@ -253,8 +273,8 @@ static tslim_status convert_node(file_reader *r, const node_parts *p) {
     TSL_TRY(read_operands(r, &p->inputs, &inputs));
     TSL_TRY(read_operands(r, &p->outputs, &outputs));
     TSL_TRY(claim_outputs(r, outputs, p->outputs.count));
-    TSL_TRY(tsl_graph_add_node(r->graph, tsl_op_find(domain, op_type), *name ? name : op_type, (uint32_t)p->inputs.count,
-        inputs, (uint32_t)p->outputs.count, outputs, &index));
+    TSL_TRY(tsl_graph_add_node(r->graph, tsl_op_find(domain, op_type), *name ? name : op_type,
+        (uint32_t)p->inputs.count, inputs, (uint32_t)p->outputs.count, outputs, &index));
     tsl_node *node = &r->graph->nodes[index];
     node->op_type = op_type;
     node->domain = domain;
@@ -264,7 +284,8 @@ static tslim_status convert_node(file_reader *r, const node_parts *p) {
         TSL_TRY(read_attribute(r, p->attributes.items[i], &node->attrs.items[node->attrs.count++]));
     if (p->message.has_residual) {
         TSL_REQUIRE(can_have_residual(node, p->message.residual), TSLIM_ERROR_BAD_FILE,
-            "node '%s' (%s): residual %d of %u inputs", name, op_type, (int)p->message.residual, node->n_inputs);
+            "node '%s' (%s): residual %d of %u inputs", name, op_type, (int)p->message.residual,
+            node->n_inputs);
         node->epilogue.residual = p->message.residual;
     }
     node->epilogue.clamp = p->message.clamp;
@@ -285,7 +306,8 @@ static bool decode_node(pb_istream_t *stream, const pb_field_t *field, void **ar
     tsl_proto_want_varints(&p.message.inputs, &p.inputs, &r->proto);
     tsl_proto_want_varints(&p.message.outputs, &p.outputs, &r->proto);
     tsl_proto_want_views(&p.message.attributes, &p.attributes, &r->proto);
-    tslim_status status = tsl_proto_parse(&r->proto, tsl_view_take(stream), tsl_file_Node_fields, &p.message, "node");
+    tslim_status status =
+        tsl_proto_parse(&r->proto, tsl_view_take(stream), tsl_file_Node_fields, &p.message, "node");
     if (status == TSLIM_OK) status = convert_node(r, &p);
     tsl_numbers_free(&p.inputs);
     tsl_numbers_free(&p.outputs);
@@ -300,12 +322,19 @@ static tslim_status read_preparation(file_reader *r, tsl_view view) {
     tsl_numbers mean = {0}, std = {0};
     tsl_proto_want_floats(&message.mean, &mean, &r->proto);
     tsl_proto_want_floats(&message.std, &std, &r->proto);
-    tslim_status status = tsl_proto_parse(&r->proto, view, tsl_file_Preparation_fields, &message, "preparation");
+    tslim_status status =
+        tsl_proto_parse(&r->proto, view, tsl_file_Preparation_fields, &message, "preparation");
     if (status == TSLIM_OK && (mean.count != std.count || mean.count > 4))
-        status = tsl_fail(TSLIM_ERROR_BAD_FILE, "preparation of %zu means and %zu deviations", mean.count, std.count);
+        status = tsl_fail(
+            TSLIM_ERROR_BAD_FILE, "preparation of %zu means and %zu deviations", mean.count, std.count);
     if (status == TSLIM_OK) {
-        tslim_input_preparation p = {.struct_size = sizeof(p), .scale = message.scale, .n_channels = (uint32_t)mean.count,
-            .layout = message.layout, .channels = message.channels, .height = message.height, .width = message.width};
+        tslim_input_preparation p = {.struct_size = sizeof(p),
+            .scale = message.scale,
+            .n_channels = (uint32_t)mean.count,
+            .layout = message.layout,
+            .channels = message.channels,
+            .height = message.height,
+            .width = message.width};
         if (mean.count) memcpy(p.mean, mean.data, mean.count * sizeof(float));
         if (std.count) memcpy(p.std, std.data, std.count * sizeof(float));
         status = tslim_graph_set_preparation(r->graph, &p);
@@ -316,13 +345,14 @@ static tslim_status read_preparation(file_reader *r, tsl_view view) {
     return status;
 }
 
-static tslim_status read_interface(file_reader *r, const tsl_numbers *numbers, const char *what, uint32_t **ids, uint32_t *count) {
+static tslim_status read_interface(
+    file_reader *r, const tsl_numbers *numbers, const char *what, uint32_t **ids, uint32_t *count) {
     *ids = tsl_arena_array(&r->graph->arena, numbers->count, sizeof(uint32_t));
     TSL_REQUIRE_MEMORY(*ids, numbers->count * sizeof(uint32_t));
     for (size_t i = 0; i < numbers->count; i++) {
         uint64_t number = ((const uint64_t *)numbers->data)[i];
-        TSL_REQUIRE(number < r->graph->n_values, TSLIM_ERROR_BAD_FILE, "%s %zu is value %" PRIu64 " of %u", what, i, number,
-            r->graph->n_values);
+        TSL_REQUIRE(number < r->graph->n_values, TSLIM_ERROR_BAD_FILE, "%s %zu is value %" PRIu64 " of %u",
+            what, i, number, r->graph->n_values);
         (*ids)[i] = (uint32_t)number;
     }
     *count = (uint32_t)numbers->count;
@@ -363,7 +393,8 @@ static tslim_status read_graph(file_reader *r) {
     p.message.values.funcs.decode = decode_value;
     p.message.nodes.funcs.decode = decode_node;
     p.message.values.arg = p.message.nodes.arg = r;
-    tslim_status status = tsl_proto_parse(&r->proto, r->graph_section, tsl_file_Graph_fields, &p.message, "graph");
+    tslim_status status =
+        tsl_proto_parse(&r->proto, r->graph_section, tsl_file_Graph_fields, &p.message, "graph");
     if (status == TSLIM_OK) status = convert_graph(r, &p);
     tsl_numbers_free(&p.inputs);
     tsl_numbers_free(&p.outputs);

@@ -10,7 +10,8 @@
 #include "format/tslim_layout.h"
 #include "tslim.pb.h"
 
-_Static_assert(sizeof(tsl_file_header) == 32 && sizeof(tsl_file_section) == 32, "the file's structs have no padding");
+_Static_assert(
+    sizeof(tsl_file_header) == 32 && sizeof(tsl_file_section) == 32, "the file's structs have no padding");
 
 // ---- Encoding callbacks; *arg is what stands behind the field ----
 
@@ -21,7 +22,8 @@ typedef struct text_argument {
 
 static bool encode_text(pb_ostream_t *stream, const pb_field_t *field, void *const *arg) {
     const text_argument *text = *arg;
-    return pb_encode_tag_for_field(stream, field) && pb_encode_string(stream, (const pb_byte_t *)text->data, text->size);
+    return pb_encode_tag_for_field(stream, field) &&
+           pb_encode_string(stream, (const pb_byte_t *)text->data, text->size);
 }
 
 static void set_text(pb_callback_t *callback, text_argument *argument, const char *text, size_t size) {
@@ -38,11 +40,14 @@ typedef struct numbers_argument {
 
 static bool encode_number(pb_ostream_t *stream, const numbers_argument *n, size_t i) {
     switch (n->kind) {
-    case FLOATS: return pb_encode_fixed32(stream, (const float *)n->values + i);
-    case SIGNED: return pb_encode_svarint(stream, ((const int64_t *)n->values)[i]);
+    case FLOATS:
+        return pb_encode_fixed32(stream, (const float *)n->values + i);
+    case SIGNED:
+        return pb_encode_svarint(stream, ((const int64_t *)n->values)[i]);
     case INDICES: // 0 is absent: TSL_NONE + 1 wraps to it
         return pb_encode_varint(stream, (uint32_t)(((const uint32_t *)n->values)[i] + 1u));
-    case PLAIN_INDICES: return pb_encode_varint(stream, ((const uint32_t *)n->values)[i]);
+    case PLAIN_INDICES:
+        return pb_encode_varint(stream, ((const uint32_t *)n->values)[i]);
     }
     return false;
 }
@@ -53,16 +58,21 @@ static bool encode_numbers(pb_ostream_t *stream, const pb_field_t *field, void *
     pb_ostream_t sizing = PB_OSTREAM_SIZING;
     for (size_t i = 0; i < n->count; i++)
         if (!encode_number(&sizing, n, i)) return false;
-    if (!pb_encode_tag(stream, PB_WT_STRING, field->tag) || !pb_encode_varint(stream, sizing.bytes_written)) return false;
+    if (!pb_encode_tag(stream, PB_WT_STRING, field->tag) || !pb_encode_varint(stream, sizing.bytes_written))
+        return false;
     for (size_t i = 0; i < n->count; i++)
         if (!encode_number(stream, n, i)) return false;
     return true;
 }
 
-static void set_numbers(pb_callback_t *callback, numbers_argument *argument, const void *values, size_t count, int kind) {
+static void set_numbers(
+    pb_callback_t *callback, numbers_argument *argument, const void *values, size_t count, int kind) {
     argument->values = values;
     argument->count = count;
-    argument->kind = kind == FLOATS ? FLOATS : kind == SIGNED ? SIGNED : kind == INDICES ? INDICES : PLAIN_INDICES;
+    argument->kind = kind == FLOATS    ? FLOATS
+                     : kind == SIGNED  ? SIGNED
+                     : kind == INDICES ? INDICES
+                                       : PLAIN_INDICES;
     callback->funcs.encode = encode_numbers;
     callback->arg = argument;
 }
@@ -113,7 +123,8 @@ static bool encode_value(pb_ostream_t *stream, const pb_field_t *field, const en
         message.has_packing = value->packing != TSL_PACKING_NONE;
         message.packing = (uint32_t)value->packing;
     }
-    return pb_encode_tag_for_field(stream, field) && pb_encode_submessage(stream, tsl_file_Value_fields, &message);
+    return pb_encode_tag_for_field(stream, field) &&
+           pb_encode_submessage(stream, tsl_file_Value_fields, &message);
 }
 
 static bool encode_values(pb_ostream_t *stream, const pb_field_t *field, void *const *arg) {
@@ -141,9 +152,12 @@ static bool encode_attributes(pb_ostream_t *stream, const pb_field_t *field, voi
         if (message.has_i) message.i = attr->i;
         if (attr->type == TSL_ATTR_TYPE_STRING || attr->type == TSL_ATTR_TYPE_OPAQUE)
             set_text(&message.s, &s, attr->s, attr->count);
-        if (attr->type == TSL_ATTR_TYPE_FLOATS) set_numbers(&message.floats, &floats, attr->floats, attr->count, FLOATS);
-        if (attr->type == TSL_ATTR_TYPE_INTS) set_numbers(&message.ints, &ints, attr->ints, attr->count, SIGNED);
-        if (!pb_encode_tag_for_field(stream, field) || !pb_encode_submessage(stream, tsl_file_Attribute_fields, &message))
+        if (attr->type == TSL_ATTR_TYPE_FLOATS)
+            set_numbers(&message.floats, &floats, attr->floats, attr->count, FLOATS);
+        if (attr->type == TSL_ATTR_TYPE_INTS)
+            set_numbers(&message.ints, &ints, attr->ints, attr->count, SIGNED);
+        if (!pb_encode_tag_for_field(stream, field) ||
+            !pb_encode_submessage(stream, tsl_file_Attribute_fields, &message))
             return false;
     }
     return true;
@@ -168,7 +182,8 @@ static bool encode_nodes(pb_ostream_t *stream, const pb_field_t *field, void *co
         message.has_clamp = message.has_lo = message.has_hi = message.clamp = node->epilogue.clamp;
         message.lo = node->epilogue.lo;
         message.hi = node->epilogue.hi;
-        if (!pb_encode_tag_for_field(stream, field) || !pb_encode_submessage(stream, tsl_file_Node_fields, &message))
+        if (!pb_encode_tag_for_field(stream, field) ||
+            !pb_encode_submessage(stream, tsl_file_Node_fields, &message))
             return false;
     }
     return true;
@@ -181,7 +196,8 @@ static bool encode_preparation(pb_ostream_t *stream, const pb_field_t *field, vo
     if (p->scale == 0) return true;
     tsl_file_Preparation message = tsl_file_Preparation_init_zero;
     numbers_argument mean, std;
-    message.has_scale = message.has_layout = message.has_channels = message.has_height = message.has_width = true;
+    message.has_scale = message.has_layout = message.has_channels = message.has_height = message.has_width =
+        true;
     message.scale = p->scale;
     message.layout = p->layout;
     message.channels = p->channels;
@@ -189,7 +205,8 @@ static bool encode_preparation(pb_ostream_t *stream, const pb_field_t *field, vo
     message.width = p->width;
     set_numbers(&message.mean, &mean, p->mean, p->n_channels, FLOATS);
     set_numbers(&message.std, &std, p->std, p->n_channels, FLOATS);
-    return pb_encode_tag_for_field(stream, field) && pb_encode_submessage(stream, tsl_file_Preparation_fields, &message);
+    return pb_encode_tag_for_field(stream, field) &&
+           pb_encode_submessage(stream, tsl_file_Preparation_fields, &message);
 }
 
 static bool encode_history(pb_ostream_t *stream, const pb_field_t *field, void *const *arg) {
@@ -247,8 +264,10 @@ static tslim_status write_graph(
     tslim_status status = TSLIM_OK;
     if (!encode_graph(&stream, graph, offsets))
         status = tsl_fail(TSLIM_ERROR_INTERNAL, "the graph cannot be encoded: %s", PB_GET_ERROR(&stream));
-    *section = (tsl_file_section){.type = TSL_SECTION_GRAPH, .crc = tsl_crc32(0, memory, bytes),
-        .offset = tsl_file_writer_position(file), .bytes = bytes};
+    *section = (tsl_file_section){.type = TSL_SECTION_GRAPH,
+        .crc = tsl_crc32(0, memory, bytes),
+        .offset = tsl_file_writer_position(file),
+        .bytes = bytes};
     if (status == TSLIM_OK) status = tsl_file_writer_write(file, memory, bytes);
     tsl_free(graph->ctx, memory, bytes);
     return status;
@@ -299,8 +318,10 @@ tslim_status tsl_tslim_write(const tslim_graph *graph, const char *path) {
     tsl_file_writer *file = NULL;
     tslim_status status = tsl_file_writer_open(graph->ctx, path, &file);
     if (status == TSLIM_OK) status = write_sections(graph, offsets, file);
-    if (status == TSLIM_OK) status = tsl_file_writer_commit(file);
-    else tsl_file_writer_abort(file);
+    if (status == TSLIM_OK)
+        status = tsl_file_writer_commit(file);
+    else
+        tsl_file_writer_abort(file);
     tsl_free(graph->ctx, offsets, bytes);
     return status;
 }

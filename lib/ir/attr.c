@@ -11,7 +11,9 @@ static const char *const names[TSL_ATTR_COUNT] = {
 #undef TSL_ATTR
 };
 
-const char *tsl_attr_name(tsl_attr_id id) { return names[(unsigned)id < TSL_ATTR_COUNT ? id : TSL_ATTR_UNKNOWN]; }
+const char *tsl_attr_name(tsl_attr_id id) {
+    return names[(unsigned)id < TSL_ATTR_COUNT ? id : TSL_ATTR_UNKNOWN];
+}
 
 tsl_attr_id tsl_attr_find_id(const char *name) {
     for (unsigned id = 1; id < TSL_ATTR_COUNT; id++)

@@ -23,7 +23,8 @@ typedef enum tsl_attr_type {
     TSL_ATTR_TYPE_TENSOR = 4, // `i` is the id of a constant value of the graph
     TSL_ATTR_TYPE_FLOATS = 6,
     TSL_ATTR_TYPE_INTS = 7,
-    TSL_ATTR_TYPE_OPAQUE = 100 // something else (a graph, strings, ...): its encoded bytes in `s`, `count` of them
+    TSL_ATTR_TYPE_OPAQUE =
+        100 // something else (a graph, strings, ...): its encoded bytes in `s`, `count` of them
 } tsl_attr_type;
 
 typedef struct tsl_attr {

@@ -67,7 +67,8 @@ static void copy_node(tsl_arena *arena, tsl_node *node, bool *failed) {
     node->inputs = copy_bytes(arena, node->inputs, node->n_inputs * sizeof(uint32_t), failed);
     node->outputs = copy_bytes(arena, node->outputs, node->n_outputs * sizeof(uint32_t), failed);
     node->attrs.items = copy_bytes(arena, node->attrs.items, node->attrs.count * sizeof(tsl_attr), failed);
-    for (uint32_t i = 0; !*failed && i < node->attrs.count; i++) copy_attr(arena, &node->attrs.items[i], failed);
+    for (uint32_t i = 0; !*failed && i < node->attrs.count; i++)
+        copy_attr(arena, &node->attrs.items[i], failed);
 }
 
 static void copy_value(tsl_arena *arena, tsl_value *value, bool *failed) {
@@ -96,7 +97,8 @@ static bool copy_contents(const tslim_graph *from, tslim_graph *to) {
     to->n_history = from->n_history;
     for (uint32_t i = 0; !failed && i < to->n_history; i++)
         to->history[i] = copy_text(arena, from->history[i], &failed);
-    if (failed || !tsl_grow(to->ctx, (void **)&to->values, &to->values_capacity, from->n_values, sizeof(tsl_value)) ||
+    if (failed ||
+        !tsl_grow(to->ctx, (void **)&to->values, &to->values_capacity, from->n_values, sizeof(tsl_value)) ||
         !tsl_grow(to->ctx, (void **)&to->nodes, &to->nodes_capacity, from->n_nodes, sizeof(tsl_node)))
         return false;
     for (uint32_t i = 0; i < from->n_values; i++) {
@@ -138,16 +140,20 @@ void tsl_graph_swap(tslim_graph *a, tslim_graph *b) {
 // A copy of the name, with a number behind it when it is taken. NULL when memory is short.
 static const char *unique_name(tslim_graph *graph, const tsl_name_map *taken, const char *name) {
     if (tsl_name_map_get(taken, name) == TSL_NAME_ABSENT) return tsl_arena_string(&graph->arena, name);
-    // Where that is taken too, numbers of a long cycle (Knuth's, of MMIX), so that no file can hold the next ones all.
-    for (uint64_t number = taken->count;; number = number * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407)) {
+    // Where that is taken too, numbers of a long cycle (Knuth's, of MMIX), so that no file can hold the next
+    // ones all.
+    for (uint64_t number = taken->count;;
+         number = number * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407)) {
         char *candidate = tsl_arena_format(&graph->arena, "%s_%" PRIu64, name, number);
         if (!candidate || tsl_name_map_get(taken, candidate) == TSL_NAME_ABSENT) return candidate;
     }
 }
 
 tslim_status tsl_graph_add_value(tslim_graph *graph, const char *name, tslim_dtype dtype, uint32_t *id) {
-    // Every node makes a value or more, and has a few constants: ten times the nodes is beyond any real model.
-    uint64_t limit = graph->ctx->limits.nodes > UINT32_MAX / 20 ? UINT32_MAX / 2 : graph->ctx->limits.nodes * 10;
+    // Every node makes a value or more, and has a few constants: ten times the nodes is beyond any real
+    // model.
+    uint64_t limit =
+        graph->ctx->limits.nodes > UINT32_MAX / 20 ? UINT32_MAX / 2 : graph->ctx->limits.nodes * 10;
     TSL_REQUIRE(graph->n_values < limit, TSLIM_ERROR_LIMIT, "more than %" PRIu64 " values", limit);
     const char *unique = unique_name(graph, &graph->value_names, name && *name ? name : "value");
     TSL_REQUIRE_MEMORY(unique, sizeof(tsl_value));
@@ -179,9 +185,14 @@ tslim_status tsl_graph_add_node(tslim_graph *graph, tsl_op op, const char *name,
     TSL_REQUIRE(graph->n_nodes < graph->ctx->limits.nodes, TSLIM_ERROR_LIMIT, "more than %" PRIu64 " nodes",
         graph->ctx->limits.nodes);
     const tsl_op_info *info = tsl_op_get_info(op);
-    tsl_node node = {.op = op, .op_type = info->name, .domain = info->domain, .n_inputs = n_inputs,
-        .n_outputs = n_outputs, .epilogue.residual = -1};
-    if (!name || !*name) name = n_outputs > 0 && outputs[0] != TSL_NONE ? graph->values[outputs[0]].name : "node";
+    tsl_node node = {.op = op,
+        .op_type = info->name,
+        .domain = info->domain,
+        .n_inputs = n_inputs,
+        .n_outputs = n_outputs,
+        .epilogue.residual = -1};
+    if (!name || !*name)
+        name = n_outputs > 0 && outputs[0] != TSL_NONE ? graph->values[outputs[0]].name : "node";
     node.name = unique_name(graph, &graph->node_names, name);
     node.inputs = tsl_arena_array(&graph->arena, n_inputs, sizeof(uint32_t));
     node.outputs = tsl_arena_array(&graph->arena, n_outputs, sizeof(uint32_t));
@@ -232,19 +243,27 @@ static tslim_status value_info(const tslim_graph *graph, const uint32_t *ids, ui
     return TSLIM_OK;
 }
 
-uint32_t tslim_graph_input_count(const tslim_graph *graph) { return graph ? graph->n_inputs : 0; }
+uint32_t tslim_graph_input_count(const tslim_graph *graph) {
+    return graph ? graph->n_inputs : 0;
+}
 
-uint32_t tslim_graph_output_count(const tslim_graph *graph) { return graph ? graph->n_outputs : 0; }
+uint32_t tslim_graph_output_count(const tslim_graph *graph) {
+    return graph ? graph->n_outputs : 0;
+}
 
 tslim_status tslim_graph_input_info(const tslim_graph *graph, uint32_t index, tslim_tensor_info *info) {
-    return value_info(graph, graph ? graph->inputs : NULL, tslim_graph_input_count(graph), index, "input", info);
+    return value_info(
+        graph, graph ? graph->inputs : NULL, tslim_graph_input_count(graph), index, "input", info);
 }
 
 tslim_status tslim_graph_output_info(const tslim_graph *graph, uint32_t index, tslim_tensor_info *info) {
-    return value_info(graph, graph ? graph->outputs : NULL, tslim_graph_output_count(graph), index, "output", info);
+    return value_info(
+        graph, graph ? graph->outputs : NULL, tslim_graph_output_count(graph), index, "output", info);
 }
 
-uint32_t tslim_graph_node_count(const tslim_graph *graph) { return graph ? graph->n_nodes : 0; }
+uint32_t tslim_graph_node_count(const tslim_graph *graph) {
+    return graph ? graph->n_nodes : 0;
+}
 
 // The type that a node computes in: that of its first operand of numbers.
 static tslim_dtype node_precision(const tslim_graph *graph, const tsl_node *node) {
@@ -260,8 +279,12 @@ tslim_status tslim_graph_node_info(const tslim_graph *graph, uint32_t index, tsl
         "node info: struct_size %u, not %zu", info->struct_size, sizeof(*info));
     const tsl_node *node = &graph->nodes[index];
     const tsl_value *output = tsl_node_output(graph, node, 0);
-    *info = (tslim_node_info){.struct_size = sizeof(*info), .name = node->name, .op_type = node->op_type,
-        .domain = node->domain, .output = output ? output->name : "", .precision = node_precision(graph, node),
+    *info = (tslim_node_info){.struct_size = sizeof(*info),
+        .name = node->name,
+        .op_type = node->op_type,
+        .domain = node->domain,
+        .output = output ? output->name : "",
+        .precision = node_precision(graph, node),
         .macs = node->macs};
     for (uint32_t i = 0; i < node->n_inputs; i++) {
         const tsl_value *input = tsl_node_input(graph, node, i);
@@ -297,7 +320,9 @@ tslim_status tslim_graph_get_preparation(const tslim_graph *graph, tslim_input_p
     return TSLIM_OK;
 }
 
-uint32_t tslim_graph_history_count(const tslim_graph *graph) { return graph ? graph->n_history : 0; }
+uint32_t tslim_graph_history_count(const tslim_graph *graph) {
+    return graph ? graph->n_history : 0;
+}
 
 const char *tslim_graph_history(const tslim_graph *graph, uint32_t index) {
     return graph && index < graph->n_history ? graph->history[index] : NULL;
@@ -324,9 +349,10 @@ tslim_status tsl_shape_elements(tslim_context *ctx, const tsl_shape *shape, uint
     uint64_t product = 1;
     bool zero = false;
     for (uint32_t i = 0; i < shape->rank; i++) {
-        if (shape->dims[i] == 0) zero = true;
+        if (shape->dims[i] == 0)
+            zero = true;
         else if (__builtin_mul_overflow(product, (uint64_t)shape->dims[i], &product) ||
-            product > ctx->limits.elements)
+                 product > ctx->limits.elements)
             return tsl_fail(TSLIM_ERROR_LIMIT, "a tensor of %s has more than %" PRIu64 " elements",
                 tsl_shape_format(shape, text, sizeof(text)), ctx->limits.elements);
     }
@@ -355,9 +381,10 @@ const char *tsl_shape_format(const tsl_shape *shape, char *text, size_t size) {
     size_t used = 0;
     for (uint32_t i = 0; i < shape->rank && used < size; i++) {
         const char *separator = i ? "x" : "";
-        int length = shape->dims[i] >= 0 ? snprintf(text + used, size - used, "%s%" PRId64, separator, shape->dims[i])
-                                         : snprintf(text + used, size - used, "%s%.40s", separator,
-                                               shape->symbols[i] ? shape->symbols[i] : "?");
+        int length = shape->dims[i] >= 0
+                         ? snprintf(text + used, size - used, "%s%" PRId64, separator, shape->dims[i])
+                         : snprintf(text + used, size - used, "%s%.40s", separator,
+                               shape->symbols[i] ? shape->symbols[i] : "?");
         if (length < 0) break;
         used += (size_t)length;
     }

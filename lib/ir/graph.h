@@ -38,7 +38,9 @@ typedef struct tsl_value {
     tsl_layout layout; // used by the plan only
 } tsl_value;
 
-static inline bool tsl_value_is_constant(const tsl_value *value) { return value->buffer != NULL; }
+static inline bool tsl_value_is_constant(const tsl_value *value) {
+    return value->buffer != NULL;
+}
 
 // What a node does to its result before storing it: y = clamp(result + input[residual]).
 typedef struct tsl_epilogue {
@@ -98,8 +100,8 @@ tslim_status tsl_graph_add_value(tslim_graph *graph, const char *name, tslim_dty
 tslim_status tsl_graph_add_constant(tslim_graph *graph, const char *name, tslim_dtype dtype, uint32_t rank,
     const int64_t *dims, uint32_t *id, void **data);
 
-// Appends a node with room for inputs (all TSL_NONE) and outputs; the caller fills inputs. outputs are set here
-// and their values' producer with them. The name is copied and made unique.
+// Appends a node with room for inputs (all TSL_NONE) and outputs; the caller fills inputs. outputs are set
+// here and their values' producer with them. The name is copied and made unique.
 tslim_status tsl_graph_add_node(tslim_graph *graph, tsl_op op, const char *name, uint32_t n_inputs,
     const uint32_t *inputs, uint32_t n_outputs, const uint32_t *outputs, uint32_t *index);
 
@@ -127,14 +129,16 @@ bool tsl_graph_is_output(const tslim_graph *graph, uint32_t value);
 
 // Operand `index` of a node, or NULL when it is absent.
 static inline tsl_value *tsl_node_input(const tslim_graph *graph, const tsl_node *node, uint32_t index) {
-    return index < node->n_inputs && node->inputs[index] != TSL_NONE ? &graph->values[node->inputs[index]] : NULL;
+    return index < node->n_inputs && node->inputs[index] != TSL_NONE ? &graph->values[node->inputs[index]]
+                                                                     : NULL;
 }
 static inline tsl_value *tsl_node_output(const tslim_graph *graph, const tsl_node *node, uint32_t index) {
-    return index < node->n_outputs && node->outputs[index] != TSL_NONE ? &graph->values[node->outputs[index]] : NULL;
+    return index < node->n_outputs && node->outputs[index] != TSL_NONE ? &graph->values[node->outputs[index]]
+                                                                       : NULL;
 }
 
-// Who reads each value: users of value v are nodes[first[v]] .. nodes[first[v+1]-1], one entry for each input slot.
-// Graph outputs are not counted. Stale after any change.
+// Who reads each value: users of value v are nodes[first[v]] .. nodes[first[v+1]-1], one entry for each input
+// slot. Graph outputs are not counted. Stale after any change.
 typedef struct tsl_uses {
     uint32_t *first; // n_values + 1
     uint32_t *nodes;
@@ -158,11 +162,12 @@ tslim_status tsl_graph_compact(tslim_graph *graph);
 // Moves nodes into topological order (stable). BAD_FILE names a node of a cycle.
 tslim_status tsl_graph_sort(tslim_graph *graph);
 
-// Exchanges the contents of two graphs of one context, so that a change made on a clone can be taken over at once.
+// Exchanges the contents of two graphs of one context, so that a change made on a clone can be taken over at
+// once.
 void tsl_graph_swap(tslim_graph *a, tslim_graph *b);
 
-// Checks every rule of this header: ids in range, order, one producer, unique names, constants of the right size,
-// operand counts as in ops.def. INTERNAL (or BAD_FILE, as told by `status`) names what is wrong.
+// Checks every rule of this header: ids in range, order, one producer, unique names, constants of the right
+// size, operand counts as in ops.def. INTERNAL (or BAD_FILE, as told by `status`) names what is wrong.
 tslim_status tsl_graph_verify(const tslim_graph *graph, tslim_status status);
 
 // In debug builds verifies after a pass; nothing otherwise.

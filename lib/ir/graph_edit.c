@@ -96,7 +96,8 @@ bool tsl_graph_is_output(const tslim_graph *graph, uint32_t value) {
 tslim_status tsl_uses_find(const tslim_graph *graph, tsl_uses *uses) {
     size_t total = 0;
     for (uint32_t n = 0; n < graph->n_nodes; n++) total += graph->nodes[n].n_inputs;
-    *uses = (tsl_uses){.ctx = graph->ctx, .first_bytes = ((size_t)graph->n_values + 2) * sizeof(uint32_t),
+    *uses = (tsl_uses){.ctx = graph->ctx,
+        .first_bytes = ((size_t)graph->n_values + 2) * sizeof(uint32_t),
         .nodes_bytes = total * sizeof(uint32_t)};
     uses->first = tsl_allocate_zeroed(graph->ctx, uses->first_bytes);
     uses->nodes = tsl_allocate(graph->ctx, uses->nodes_bytes);
@@ -194,12 +195,14 @@ tslim_status tsl_graph_compact(tslim_graph *graph) {
     for (uint32_t v = 0; v < graph->n_values; v++) {
         number[v] = used[v] ? kept++ : TSL_NONE;
         if (used[v])
-            TSL_REQUIRE_GOTO(tsl_name_map_set(&names, graph->values[v].name, number[v]), TSLIM_ERROR_NO_MEMORY,
-                "no memory for %u names", graph->n_values);
+            TSL_REQUIRE_GOTO(tsl_name_map_set(&names, graph->values[v].name, number[v]),
+                TSLIM_ERROR_NO_MEMORY, "no memory for %u names", graph->n_values);
     }
     for (uint32_t v = 0; v < graph->n_values; v++) {
-        if (used[v]) graph->values[number[v]] = graph->values[v];
-        else tsl_buffer_release(graph->values[v].buffer);
+        if (used[v])
+            graph->values[number[v]] = graph->values[v];
+        else
+            tsl_buffer_release(graph->values[v].buffer);
     }
     graph->n_values = kept;
     renumber(graph->inputs, graph->n_inputs, number);
@@ -246,7 +249,8 @@ static uint32_t find_unplaced_producer(const tslim_graph *graph, sorter *s, uint
     return TSL_NONE;
 }
 
-// Places a node after everything that it needs: depth first, with a stack of our own because files can be hostile.
+// Places a node after everything that it needs: depth first, with a stack of our own because files can be
+// hostile.
 static tslim_status place(const tslim_graph *graph, sorter *s, uint32_t start) {
     s->stack[s->depth++] = start;
     s->state[start] = OPEN;
@@ -270,17 +274,20 @@ static tslim_status place(const tslim_graph *graph, sorter *s, uint32_t start) {
 tslim_status tsl_graph_sort(tslim_graph *graph) {
     tslim_context *ctx = graph->ctx;
     uint32_t n_nodes = graph->n_nodes;
-    sorter s = {.sorted = tsl_allocate(ctx, n_nodes * sizeof(tsl_node)), .state = tsl_allocate_zeroed(ctx, n_nodes),
+    sorter s = {.sorted = tsl_allocate(ctx, n_nodes * sizeof(tsl_node)),
+        .state = tsl_allocate_zeroed(ctx, n_nodes),
         .next_input = tsl_allocate_zeroed(ctx, n_nodes * sizeof(uint32_t)),
         .stack = tsl_allocate(ctx, n_nodes * sizeof(uint32_t))};
     tslim_status status = TSLIM_OK;
-    TSL_REQUIRE_GOTO(s.sorted && s.state && s.next_input && s.stack, TSLIM_ERROR_NO_MEMORY, "no memory to sort %u nodes", n_nodes);
+    TSL_REQUIRE_GOTO(s.sorted && s.state && s.next_input && s.stack, TSLIM_ERROR_NO_MEMORY,
+        "no memory to sort %u nodes", n_nodes);
     for (uint32_t n = 0; n < n_nodes; n++)
         if (s.state[n] == UNSEEN) TSL_TRY_GOTO(place(graph, &s, n));
     for (uint32_t n = 0; n < n_nodes; n++) {
         graph->nodes[n] = s.sorted[n];
         for (uint32_t i = 0; i < graph->nodes[n].n_outputs; i++)
-            if (graph->nodes[n].outputs[i] != TSL_NONE) graph->values[graph->nodes[n].outputs[i]].producer = n;
+            if (graph->nodes[n].outputs[i] != TSL_NONE)
+                graph->values[graph->nodes[n].outputs[i]].producer = n;
     }
 fail:
     tsl_free(ctx, s.next_input, n_nodes * sizeof(uint32_t));

@@ -16,13 +16,13 @@ typedef enum tsl_op {
 
 // What layout an operator's 4-D operands want. The plan converts where neighbours disagree.
 typedef enum tsl_layout_rule {
-    TSL_RULE_ANY,          // follows strides: any layout will do, the output takes its first input's
+    TSL_RULE_ANY, // follows strides: any layout will do, the output takes its first input's
     TSL_RULE_CHANNELS_LAST, // convolution, pooling and the like, on rank 4
-    TSL_RULE_ROW_MAJOR     // reads and writes plain row-major memory
+    TSL_RULE_ROW_MAJOR // reads and writes plain row-major memory
 } tsl_layout_rule;
 
 typedef struct tsl_op_info {
-    const char *name;   // ONNX's op_type
+    const char *name; // ONNX's op_type
     const char *domain; // "" is ONNX's own, "tinyslim" the library's
     uint8_t min_opset, max_opset; // the versions whose meaning is implemented
     uint8_t min_inputs, max_inputs; // UINT8_MAX: any number

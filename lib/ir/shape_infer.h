@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// Shape inference: from the shapes (and, where needed, the constant data) of a node's inputs to those of its outputs.
+// Shape inference: from the shapes (and, where needed, the constant data) of a node's inputs to those of its
+// outputs.
 #ifndef TSL_IR_SHAPE_INFER_H
 #define TSL_IR_SHAPE_INFER_H
 
 #include "ir/graph.h"
 #include "ir/window.h"
 
-// A shape function of ops.def: sets dtype and shape of every output of `node`. Dims that cannot be known stay -1
-// (and keep their symbol where they are an input's dim); a shape whose rank cannot be known stays !known. Fails with
-// INVALID_ARGUMENT and the numbers when the inputs do not fit the operator: the caller adds the node's name.
+// A shape function of ops.def: sets dtype and shape of every output of `node`. Dims that cannot be known stay
+// -1 (and keep their symbol where they are an input's dim); a shape whose rank cannot be known stays !known.
+// Fails with INVALID_ARGUMENT and the numbers when the inputs do not fit the operator: the caller adds the
+// node's name.
 typedef tslim_status (*tsl_shape_function)(tslim_graph *graph, const tsl_node *node);
 
 tsl_shape_function tsl_op_shape_function(tsl_op op);

@@ -9,7 +9,7 @@
 // Quantization parameters: real = (q - zero_point) * scale.
 typedef struct tsl_quant {
     const float *scales; // NULL: not quantized
-    uint32_t n_scales;   // 1, or one for each index of `axis`
+    uint32_t n_scales; // 1, or one for each index of `axis`
     int32_t axis;
     int32_t zero_point; // one for the tensor; 0 for the symmetric form
 } tsl_quant;
@@ -29,10 +29,10 @@ typedef struct tsl_tensor {
     void *data; // of element (0,0,...,0)
     tsl_quant quant;
     tsl_packing packing;
-    bool constant;     // the data never changes
+    bool constant; // the data never changes
     bool non_negative; // proven: no element is below 0 (for INT8: 0..127)
-    // Rank 4, channels last: readable zeros (the zero point, when asymmetric) around each H x W plane: this many
-    // rows above and below, columns left and right.
+    // Rank 4, channels last: readable zeros (the zero point, when asymmetric) around each H x W plane: this
+    // many rows above and below, columns left and right.
     uint16_t border[4]; // top, left, bottom, right
 } tsl_tensor;
 

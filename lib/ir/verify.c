@@ -34,16 +34,16 @@ static tslim_status check_constant(const tslim_graph *graph, const tsl_value *va
     return TSLIM_OK;
 }
 
-// Packed weights are read by kernels of products alone, and whoever changes weights wants them in plain order. Their
-// size is known to the backend: it is checked before anything reads them (plan/pack_weights.c).
+// Packed weights are read by kernels of products alone, and whoever changes weights wants them in plain
+// order. Their size is known to the backend: it is checked before anything reads them (plan/pack_weights.c).
 static tslim_status check_packed_operand(
     const tslim_graph *graph, const tsl_node *node, uint32_t i, tslim_status code) {
     const tsl_value *value = &graph->values[node->inputs[i]];
     if (value->packing == TSL_PACKING_NONE) return TSLIM_OK;
-    bool is_product = node->op == TSL_OP_CONV || node->op == TSL_OP_CONV_TRANSPOSE || node->op == TSL_OP_GEMM ||
-                      node->op == TSL_OP_MATMUL;
-    TSL_REQUIRE(is_product && i == 1 && graph->optimized, code, "operand %u of node '%s' (%s), '%s', is packed", i,
-        node->name, node->op_type, value->name);
+    bool is_product = node->op == TSL_OP_CONV || node->op == TSL_OP_CONV_TRANSPOSE ||
+                      node->op == TSL_OP_GEMM || node->op == TSL_OP_MATMUL;
+    TSL_REQUIRE(is_product && i == 1 && graph->optimized, code,
+        "operand %u of node '%s' (%s), '%s', is packed", i, node->name, node->op_type, value->name);
     return TSLIM_OK;
 }
 
@@ -128,13 +128,14 @@ static tslim_status check_counts(const tsl_node *node, tslim_status code) {
 // The residual is the last operand, behind those that ONNX has; the others have no place for one.
 static tslim_status check_epilogue(const tsl_node *node, tslim_status code) {
     const tsl_epilogue *e = &node->epilogue;
-    bool is_product = node->op == TSL_OP_CONV || node->op == TSL_OP_CONV_TRANSPOSE || node->op == TSL_OP_GEMM ||
-                      node->op == TSL_OP_MATMUL;
-    TSL_REQUIRE(e->residual < 0 || (is_product && e->residual >= 2 && (uint32_t)e->residual + 1 == node->n_inputs &&
-                                       node->inputs[e->residual] != TSL_NONE),
+    bool is_product = node->op == TSL_OP_CONV || node->op == TSL_OP_CONV_TRANSPOSE ||
+                      node->op == TSL_OP_GEMM || node->op == TSL_OP_MATMUL;
+    TSL_REQUIRE(
+        e->residual < 0 || (is_product && e->residual >= 2 && (uint32_t)e->residual + 1 == node->n_inputs &&
+                               node->inputs[e->residual] != TSL_NONE),
         code, "node '%s' adds operand %d of %u", node->name, e->residual, node->n_inputs);
-    TSL_REQUIRE(!is_product || node->n_inputs <= 3 || e->residual >= 0, code, "node '%s' (%s) has %u operands",
-        node->name, node->op_type, node->n_inputs);
+    TSL_REQUIRE(!is_product || node->n_inputs <= 3 || e->residual >= 0, code,
+        "node '%s' (%s) has %u operands", node->name, node->op_type, node->n_inputs);
     TSL_REQUIRE(!e->clamp || e->lo <= e->hi, code, "node '%s' clamps to %g..%g", node->name, (double)e->lo,
         (double)e->hi);
     return TSLIM_OK;

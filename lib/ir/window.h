@@ -24,8 +24,8 @@ typedef struct tsl_window {
 tslim_status tsl_window_read(const tsl_attrs *attrs, tsl_op op, uint32_t spatial_rank, const int64_t *in,
     const int64_t *kernel, tsl_window *window);
 
-// How far reads go beyond the input plane, in rows and columns: top, left, bottom, right. What an input's border must
-// be at least. UNSUPPORTED over 65535.
+// How far reads go beyond the input plane, in rows and columns: top, left, bottom, right. What an input's
+// border must be at least. UNSUPPORTED over 65535.
 tslim_status tsl_window_border(const tsl_window *window, tsl_op op, uint16_t border[4]);
 
 #endif

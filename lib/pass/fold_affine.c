@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// y = scale[c] * conv(x) + shift[c] is a convolution with scaled weights and another bias. BatchNormalization at
-// inference is that (Ioffe and Szegedy, 2015, arXiv:1502.03167), and so are Add, Sub, Mul and Div by a constant for
-// each channel, which is how some exporters write a bias.
+// y = scale[c] * conv(x) + shift[c] is a convolution with scaled weights and another bias. BatchNormalization
+// at inference is that (Ioffe and Szegedy, 2015, arXiv:1502.03167), and so are Add, Sub, Mul and Div by a
+// constant for each channel, which is how some exporters write a bias.
 #include <math.h>
 #include <string.h>
 
@@ -20,14 +20,19 @@ static int64_t channel_count(const tslim_graph *graph, const tsl_node *node) {
         return 0;
     const int64_t *dims = weights->shape.dims;
     switch (node->op) {
-    case TSL_OP_CONV: return dims[0];
-    case TSL_OP_CONV_TRANSPOSE: return dims[1] * tsl_attrs_int(&node->attrs, TSL_ATTR_group, 1);
+    case TSL_OP_CONV:
+        return dims[0];
+    case TSL_OP_CONV_TRANSPOSE:
+        return dims[1] * tsl_attrs_int(&node->attrs, TSL_ATTR_group, 1);
     case TSL_OP_GEMM:
-        if (tsl_attrs_float(&node->attrs, TSL_ATTR_alpha, 1) != 1 || tsl_attrs_float(&node->attrs, TSL_ATTR_beta, 1) != 1)
+        if (tsl_attrs_float(&node->attrs, TSL_ATTR_alpha, 1) != 1 ||
+            tsl_attrs_float(&node->attrs, TSL_ATTR_beta, 1) != 1)
             return 0;
         return dims[tsl_attrs_int(&node->attrs, TSL_ATTR_transB, 0) ? 0 : 1];
-    case TSL_OP_MATMUL: return weights->shape.rank == 2 ? dims[1] : 0;
-    default: return 0;
+    case TSL_OP_MATMUL:
+        return weights->shape.rank == 2 ? dims[1] : 0;
+    default:
+        return 0;
     }
 }
 
@@ -38,9 +43,9 @@ static uint32_t channel_axis(const tsl_node *node, const tsl_shape *output) {
 
 static const float *constant_floats(const tsl_value *value, size_t count) {
     return value && tsl_value_is_constant(value) && value->dtype == TSLIM_DTYPE_FLOAT &&
-            value->bytes == count * sizeof(float)
-        ? value->data
-        : NULL;
+                   value->bytes == count * sizeof(float)
+               ? value->data
+               : NULL;
 }
 
 static bool read_batch_normalization(const tslim_graph *graph, const tsl_node *node, affine *a) {
@@ -58,9 +63,12 @@ static bool read_batch_normalization(const tslim_graph *graph, const tsl_node *n
     return true;
 }
 
-// The constant operand as one number for each channel: a scalar, or a shape that broadcasts along all other axes.
-static const float *channel_constant(const tsl_value *value, uint32_t rank, uint32_t axis, size_t channels, size_t *step) {
-    if (!value || !tsl_value_is_constant(value) || value->dtype != TSLIM_DTYPE_FLOAT || value->shape.rank > rank)
+// The constant operand as one number for each channel: a scalar, or a shape that broadcasts along all other
+// axes.
+static const float *channel_constant(
+    const tsl_value *value, uint32_t rank, uint32_t axis, size_t channels, size_t *step) {
+    if (!value || !tsl_value_is_constant(value) || value->dtype != TSLIM_DTYPE_FLOAT ||
+        value->shape.rank > rank)
         return NULL;
     *step = 0;
     for (uint32_t i = 0; i < value->shape.rank; i++) {
@@ -71,11 +79,11 @@ static const float *channel_constant(const tsl_value *value, uint32_t rank, uint
     return value->data;
 }
 
-static bool read_binary(const tslim_graph *graph, const tsl_node *node, uint32_t operand, const tsl_node *producer,
-    const tsl_shape *shape, affine *a) {
+static bool read_binary(const tslim_graph *graph, const tsl_node *node, uint32_t operand,
+    const tsl_node *producer, const tsl_shape *shape, affine *a) {
     size_t step;
-    const float *constant =
-        channel_constant(tsl_node_input(graph, node, 1 - operand), shape->rank, channel_axis(producer, shape), a->channels, &step);
+    const float *constant = channel_constant(tsl_node_input(graph, node, 1 - operand), shape->rank,
+        channel_axis(producer, shape), a->channels, &step);
     if (!constant || (operand == 1 && (node->op == TSL_OP_SUB || node->op == TSL_OP_DIV))) return false;
     for (size_t c = 0; c < a->channels; c++) {
         double value = (double)constant[c * step];
@@ -87,7 +95,8 @@ static bool read_binary(const tslim_graph *graph, const tsl_node *node, uint32_t
 }
 
 // The output channel that element `index` of the row-major weights belongs to.
-static size_t weight_channel(const tslim_graph *graph, const tsl_node *node, const tsl_value *weights, size_t index) {
+static size_t weight_channel(
+    const tslim_graph *graph, const tsl_node *node, const tsl_value *weights, size_t index) {
     const int64_t *dims = weights->shape.dims;
     size_t inner = 1;
     switch (node->op) {
@@ -103,7 +112,9 @@ static size_t weight_channel(const tslim_graph *graph, const tsl_node *node, con
     case TSL_OP_GEMM:
         if (tsl_attrs_int(&node->attrs, TSL_ATTR_transB, 0)) return index / (size_t)dims[1];
         return index % (size_t)dims[1];
-    default: (void)graph; return index % (size_t)dims[1];
+    default:
+        (void)graph;
+        return index % (size_t)dims[1];
     }
 }
 
@@ -112,7 +123,8 @@ static tslim_status new_weights(tslim_graph *graph, uint32_t n, const affine *a)
     tsl_value old = graph->values[node->inputs[1]];
     uint32_t id;
     void *data;
-    TSL_TRY(tsl_graph_add_constant(graph, old.name, TSLIM_DTYPE_FLOAT, old.shape.rank, old.shape.dims, &id, &data));
+    TSL_TRY(tsl_graph_add_constant(
+        graph, old.name, TSLIM_DTYPE_FLOAT, old.shape.rank, old.shape.dims, &id, &data));
     const float *from = old.data;
     float *to = data;
     size_t count = old.bytes / sizeof(float);
@@ -134,8 +146,10 @@ static tslim_status new_bias(tslim_graph *graph, uint32_t n, const affine *a) {
     float *to = data;
     for (size_t c = 0; c < a->channels; c++)
         to[c] = (float)((from ? (double)from[c * step] : 0) * a->scale[c] + a->shift[c]);
-    if (graph->nodes[n].n_inputs > 2) graph->nodes[n].inputs[2] = id;
-    else TSL_TRY(tsl_node_add_input(graph, &graph->nodes[n], id));
+    if (graph->nodes[n].n_inputs > 2)
+        graph->nodes[n].inputs[2] = id;
+    else
+        TSL_TRY(tsl_node_add_input(graph, &graph->nodes[n], id));
     return TSLIM_OK;
 }
 
@@ -151,23 +165,27 @@ static bool has_simple_bias(const tslim_graph *graph, const tsl_node *node, size
 }
 
 // Folds node `n` into the producer of its operand, if that can take it.
-static tslim_status fold(tslim_graph *graph, const tsl_uses *uses, uint32_t n, uint32_t operand, bool *folded) {
+static tslim_status fold(
+    tslim_graph *graph, const tsl_uses *uses, uint32_t n, uint32_t operand, bool *folded) {
     const tsl_node *node = &graph->nodes[n];
     if (node->inputs[operand] == TSL_NONE) return TSLIM_OK;
     const tsl_value *value = &graph->values[node->inputs[operand]];
-    if (value->producer == TSL_NONE || tsl_single_use(graph, uses, node->inputs[operand]) != n) return TSLIM_OK;
+    if (value->producer == TSL_NONE || tsl_single_use(graph, uses, node->inputs[operand]) != n)
+        return TSLIM_OK;
     uint32_t p = value->producer;
     const tsl_node *producer = &graph->nodes[p];
     int64_t channels = channel_count(graph, producer);
-    if (channels <= 0 || !value->shape.known || !has_simple_bias(graph, producer, (size_t)channels)) return TSLIM_OK;
+    if (channels <= 0 || !value->shape.known || !has_simple_bias(graph, producer, (size_t)channels))
+        return TSLIM_OK;
 
     size_t bytes = 2 * (size_t)channels * sizeof(double);
     affine a = {.channels = (size_t)channels, .scale = tsl_allocate(graph->ctx, bytes)};
     TSL_REQUIRE_MEMORY(a.scale, bytes);
     a.shift = a.scale + channels;
-    bool readable = node->op == TSL_OP_BATCH_NORMALIZATION
-        ? channel_axis(producer, &value->shape) == 1 && read_batch_normalization(graph, node, &a)
-        : read_binary(graph, node, operand, producer, &value->shape, &a);
+    bool readable =
+        node->op == TSL_OP_BATCH_NORMALIZATION
+            ? channel_axis(producer, &value->shape) == 1 && read_batch_normalization(graph, node, &a)
+            : read_binary(graph, node, operand, producer, &value->shape, &a);
     tslim_status status = TSLIM_OK;
     if (readable) {
         status = new_weights(graph, p, &a);
@@ -187,12 +205,15 @@ static tslim_status fold(tslim_graph *graph, const tsl_uses *uses, uint32_t n, u
 
 static bool is_candidate(const tsl_node *node) {
     switch (node->op) {
-    case TSL_OP_BATCH_NORMALIZATION: return node->n_outputs == 1;
+    case TSL_OP_BATCH_NORMALIZATION:
+        return node->n_outputs == 1;
     case TSL_OP_ADD:
     case TSL_OP_SUB:
     case TSL_OP_MUL:
-    case TSL_OP_DIV: return true;
-    default: return false;
+    case TSL_OP_DIV:
+        return true;
+    default:
+        return false;
     }
 }
 

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Activation functions that exporters spell out become one node: fewer passes over memory, and in INT8 one table.
-//   HardSigmoid(x) = clip(x + 3, 0, 6) / 6,  HardSwish(x) = x * HardSigmoid(x)  (Howard et al., 2019, arXiv:1905.02244)
-//   SiLU(x) = x * sigmoid(x)                                                   (Elfwing et al., 2017, arXiv:1702.03118)
+// Activation functions that exporters spell out become one node: fewer passes over memory, and in INT8 one
+// table.
+//   HardSigmoid(x) = clip(x + 3, 0, 6) / 6,  HardSwish(x) = x * HardSigmoid(x)  (Howard et al., 2019,
+//   arXiv:1905.02244) SiLU(x) = x * sigmoid(x)                                                   (Elfwing et
+//   al., 2017, arXiv:1702.03118)
 #include <math.h>
 
 #include "pass/pass.h"
@@ -11,7 +13,9 @@ typedef struct matcher {
     tsl_uses uses;
 } matcher;
 
-static bool is_about(float value, double wanted) { return fabs((double)value - wanted) < 1e-6 * fabs(wanted) + 1e-7; }
+static bool is_about(float value, double wanted) {
+    return fabs((double)value - wanted) < 1e-6 * fabs(wanted) + 1e-7;
+}
 
 // The node of operator `op` that makes a value which only `reader` reads; NULL otherwise.
 static const tsl_node *producer_for(const matcher *m, uint32_t value, tsl_op op, uint32_t reader) {
@@ -117,7 +121,8 @@ static bool fuse_gate(matcher *m, uint32_t n) {
             replace(m, n, TSL_OP_SILU, x);
             return true;
         }
-        if (hard && hard->inputs[0] == x && is_about(tsl_attrs_float(&hard->attrs, TSL_ATTR_alpha, 0.2f), 1.0 / 6) &&
+        if (hard && hard->inputs[0] == x &&
+            is_about(tsl_attrs_float(&hard->attrs, TSL_ATTR_alpha, 0.2f), 1.0 / 6) &&
             tsl_attrs_float(&hard->attrs, TSL_ATTR_beta, 0.5f) == 0.5f) {
             replace(m, n, TSL_OP_HARD_SWISH, x);
             return true;

@@ -9,15 +9,17 @@ static bool has_epilogue(const tsl_node *node) {
     case TSL_OP_CONV:
     case TSL_OP_CONV_TRANSPOSE:
     case TSL_OP_GEMM:
-    case TSL_OP_MATMUL: return true;
-    default: return false;
+    case TSL_OP_MATMUL:
+        return true;
+    default:
+        return false;
     }
 }
 
 // Elementwise functions of one result can clamp it too.
 static bool can_clamp(const tsl_node *node) {
     return has_epilogue(node) || node->op == TSL_OP_ADD || node->op == TSL_OP_SUB || node->op == TSL_OP_MUL ||
-        node->op == TSL_OP_BATCH_NORMALIZATION;
+           node->op == TSL_OP_BATCH_NORMALIZATION;
 }
 
 // The node takes over the output of node `from`, and with it the name by which the value is known.
@@ -28,10 +30,12 @@ static void take_output(tslim_graph *graph, uint32_t node, uint32_t from) {
     graph->values[output].producer = node;
 }
 
-// Where nothing is broadcast: equal ranks, and dims that are equal as far as they are known. Unknown dims are taken as
-// equal when neither is 1: two feature maps that are added have the same size, or the model would not run.
+// Where nothing is broadcast: equal ranks, and dims that are equal as far as they are known. Unknown dims are
+// taken as equal when neither is 1: two feature maps that are added have the same size, or the model would
+// not run.
 static bool same_shape(const tsl_value *a, const tsl_value *b) {
-    if (!a->shape.known || !b->shape.known || a->shape.rank != b->shape.rank || a->dtype != b->dtype) return false;
+    if (!a->shape.known || !b->shape.known || a->shape.rank != b->shape.rank || a->dtype != b->dtype)
+        return false;
     for (uint32_t i = 0; i < a->shape.rank; i++) {
         int64_t x = a->shape.dims[i], y = b->shape.dims[i];
         if (x == y) continue;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Shape inference and constant folding in one walk: a shape computed by nodes (Shape, Gather, Concat, Reshape) is known
-// by the time that it is needed.
+// Shape inference and constant folding in one walk: a shape computed by nodes (Shape, Gather, Concat,
+// Reshape) is known by the time that it is needed.
 #include "ir/shape_infer.h"
 #include "pass/pass.h"
 
@@ -14,9 +14,11 @@ static bool inputs_are_constant(const tslim_graph *graph, const tsl_node *node) 
 
 // Shape and Size need the dims of their input only.
 static bool is_foldable(const tslim_graph *graph, const tsl_node *node) {
-    if (node->op == TSL_OP_UNKNOWN || tsl_op_get_info(node->op)->layout == TSL_RULE_CHANNELS_LAST) return false;
+    if (node->op == TSL_OP_UNKNOWN || tsl_op_get_info(node->op)->layout == TSL_RULE_CHANNELS_LAST)
+        return false;
     const tsl_value *first = tsl_node_input(graph, node, 0);
-    if (node->op == TSL_OP_SHAPE || node->op == TSL_OP_SIZE) return first && tsl_shape_is_static(&first->shape);
+    if (node->op == TSL_OP_SHAPE || node->op == TSL_OP_SIZE)
+        return first && tsl_shape_is_static(&first->shape);
     for (uint32_t i = 0; i < node->n_outputs; i++) {
         const tsl_value *output = tsl_node_output(graph, node, i);
         if (output && !tsl_shape_is_static(&output->shape)) return false;
@@ -24,8 +26,9 @@ static bool is_foldable(const tslim_graph *graph, const tsl_node *node) {
     return inputs_are_constant(graph, node);
 }
 
-// A few bytes of a file can ask for a constant of any size, and a hundred thousand nodes can. What is over the budget is
-// left to a run, whose memory is planned. Lists of dims are always folded: shapes depend on them.
+// A few bytes of a file can ask for a constant of any size, and a hundred thousand nodes can. What is over
+// the budget is left to a run, whose memory is planned. Lists of dims are always folded: shapes depend on
+// them.
 #define MOST_FOLDED_BYTES ((uint64_t)1 << 30)
 #define SMALL_BYTES 1024
 
@@ -46,7 +49,8 @@ static bool take_from_budget(const tslim_graph *graph, const tsl_node *node, uin
 
 tslim_status tsl_pass_infer_and_fold(tslim_graph *graph, tsl_evaluate_node evaluate, void *user) {
     bool folded = false;
-    uint64_t limit = graph->ctx->limits.arena_bytes, budget = limit < MOST_FOLDED_BYTES ? limit : MOST_FOLDED_BYTES;
+    uint64_t limit = graph->ctx->limits.arena_bytes,
+             budget = limit < MOST_FOLDED_BYTES ? limit : MOST_FOLDED_BYTES;
     for (uint32_t n = 0; n < graph->n_nodes; n++) {
         TSL_TRY(tsl_infer_node(graph, n));
         if (!evaluate || !is_foldable(graph, &graph->nodes[n])) continue;

@@ -3,7 +3,8 @@
 #include "pass/pass.h"
 
 bool tsl_constant_scalar(const tsl_value *value, float *scalar) {
-    if (!value || !tsl_value_is_constant(value) || value->dtype != TSLIM_DTYPE_FLOAT || value->bytes != sizeof(float))
+    if (!value || !tsl_value_is_constant(value) || value->dtype != TSLIM_DTYPE_FLOAT ||
+        value->bytes != sizeof(float))
         return false;
     *scalar = *(const float *)value->data;
     return true;

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// Graph rewrites. Each takes a graph with inferred shapes (dims may be symbolic), leaves a valid one with the same
-// outputs, and does nothing where its pattern is not there. They run on the plan's own copy, never on the user's graph,
-// which stays as it was trained.
+// Graph rewrites. Each takes a graph with inferred shapes (dims may be symbolic), leaves a valid one with the
+// same outputs, and does nothing where its pattern is not there. They run on the plan's own copy, never on
+// the user's graph, which stays as it was trained.
 #ifndef TSL_PASS_PASS_H
 #define TSL_PASS_PASS_H
 
 #include "ir/graph.h"
 
-// Computes the outputs of a node whose inputs are constants, making them constants. The plan provides it, because
-// kernels are not known here. UNSUPPORTED leaves the node for later.
+// Computes the outputs of a node whose inputs are constants, making them constants. The plan provides it,
+// because kernels are not known here. UNSUPPORTED leaves the node for later.
 typedef tslim_status (*tsl_evaluate_node)(void *user, tslim_graph *graph, uint32_t node);
 
 // Infers each node's shapes in order and, where its inputs are constants (or it is a Shape of known dims),
@@ -18,8 +18,8 @@ tslim_status tsl_pass_infer_and_fold(tslim_graph *graph, tsl_evaluate_node evalu
 // Identity, Dropout at inference, Cast to the same type, Reshape-like nodes that change nothing.
 tslim_status tsl_pass_remove_identity(tslim_graph *graph);
 
-// BatchNormalization and per-channel Add, Sub, Mul, Div by constants after Conv, ConvTranspose, Gemm and MatMul go
-// into the weights and bias.
+// BatchNormalization and per-channel Add, Sub, Mul, Div by constants after Conv, ConvTranspose, Gemm and
+// MatMul go into the weights and bias.
 tslim_status tsl_pass_fold_affine(tslim_graph *graph);
 
 // Spelled-out HardSwish, HardSigmoid and SiLU become single nodes.
@@ -31,10 +31,12 @@ tslim_status tsl_pass_fuse_epilogues(tslim_graph *graph);
 // Nodes whose outputs nobody reads.
 tslim_status tsl_pass_remove_dead(tslim_graph *graph);
 
-// Gives each value a physical layout and inserts Reorder nodes where neighbours disagree. Needs static shapes.
+// Gives each value a physical layout and inserts Reorder nodes where neighbours disagree. Needs static
+// shapes.
 tslim_status tsl_pass_assign_layouts(tslim_graph *graph);
 
-// All that do not depend on sizes, in order: what the model looks like when it runs, and when it is quantized.
+// All that do not depend on sizes, in order: what the model looks like when it runs, and when it is
+// quantized.
 tslim_status tsl_optimize(tslim_graph *graph, tsl_evaluate_node evaluate, void *user);
 
 // ---- Shared by the passes ----

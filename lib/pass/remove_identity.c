@@ -7,10 +7,14 @@ static bool changes_nothing(const tslim_graph *graph, const tsl_node *node) {
     const tsl_value *output = tsl_node_output(graph, node, 0);
     if (!input || !output) return false;
     switch (node->op) {
-    case TSL_OP_IDENTITY: return true;
-    case TSL_OP_DROPOUT: return node->n_outputs < 2 || node->outputs[1] == TSL_NONE; // a mask is a real output
-    case TSL_OP_CAST: return input->dtype == output->dtype;
-    default: return false;
+    case TSL_OP_IDENTITY:
+        return true;
+    case TSL_OP_DROPOUT:
+        return node->n_outputs < 2 || node->outputs[1] == TSL_NONE; // a mask is a real output
+    case TSL_OP_CAST:
+        return input->dtype == output->dtype;
+    default:
+        return false;
     }
 }
 

@@ -8,11 +8,12 @@ static void check_node(tsl_issues *issues, const tslim_graph *graph, const tsl_n
     char reason[256];
     const tsl_op_info *info = tsl_op_get_info(node->op);
     if (node->op == TSL_OP_UNKNOWN) {
-        snprintf(reason, sizeof(reason), "operator %s%s%s is not supported", node->domain, *node->domain ? "." : "",
-            node->op_type);
-        tsl_issues_add(issues, node, reason, "replace it by supported operators, or export the model without it");
+        snprintf(reason, sizeof(reason), "operator %s%s%s is not supported", node->domain,
+            *node->domain ? "." : "", node->op_type);
+        tsl_issues_add(
+            issues, node, reason, "replace it by supported operators, or export the model without it");
     } else if (!graph->optimized && !*info->domain &&
-        (graph->opset < info->min_opset || graph->opset > info->max_opset)) {
+               (graph->opset < info->min_opset || graph->opset > info->max_opset)) {
         // The passes make nodes that are younger than the file's opset: in an optimized graph they are right.
         snprintf(reason, sizeof(reason), "opset %u is not supported for it (%u to %u are)", graph->opset,
             info->min_opset, info->max_opset);

@@ -46,7 +46,11 @@ static tslim_status run_node(tslim_graph *graph, const tsl_node *node, evaluatio
         (unsigned long long)e->kernel.macs);
     uint8_t *scratch = tsl_arena_alloc_aligned(&e->arena, e->kernel.scratch_bytes);
     TSL_REQUIRE_MEMORY(scratch, e->kernel.scratch_bytes);
-    tsl_run run = {.ctx = graph->ctx, .kernel = &e->kernel, .inputs = e->inputs, .outputs = e->outputs, .scratch = scratch};
+    tsl_run run = {.ctx = graph->ctx,
+        .kernel = &e->kernel,
+        .inputs = e->inputs,
+        .outputs = e->outputs,
+        .scratch = scratch};
     return e->kernel.run(&run);
 }
 

@@ -40,8 +40,10 @@ static tslim_status save(tslim_graph *copy, const char *path, tslim_file_format 
 tslim_status tslim_graph_save_file(const tslim_graph *graph, const char *path, tslim_file_format format) {
     TSL_REQUIRE(graph && path, TSLIM_ERROR_INVALID_ARGUMENT, "graph or path is NULL");
     if (format == TSLIM_FORMAT_FROM_NAME) {
-        if (ends_with(path, ".onnx")) format = TSLIM_FORMAT_ONNX;
-        else if (ends_with(path, ".tslim")) format = TSLIM_FORMAT_TSLIM;
+        if (ends_with(path, ".onnx"))
+            format = TSLIM_FORMAT_ONNX;
+        else if (ends_with(path, ".tslim"))
+            format = TSLIM_FORMAT_TSLIM;
     }
     TSL_REQUIRE(format == TSLIM_FORMAT_ONNX || format == TSLIM_FORMAT_TSLIM, TSLIM_ERROR_INVALID_ARGUMENT,
         "'%s' ends neither in .onnx nor in .tslim", path);

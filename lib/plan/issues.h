@@ -9,7 +9,7 @@
 typedef struct tsl_issues {
     tslim_issue_callback callback; // may be NULL
     void *user;
-    uint32_t opset;   // of the graph
+    uint32_t opset; // of the graph
     tsl_text summary; // the first few, for the message
     uint32_t count;
 } tsl_issues;

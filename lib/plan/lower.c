@@ -25,7 +25,8 @@ static bool output_is_non_negative(const tsl_plan *plan, const tsl_node *node) {
     case TSL_OP_SIGMOID:
     case TSL_OP_HARD_SIGMOID:
     case TSL_OP_SOFTMAX:
-    case TSL_OP_ABS: return true;
+    case TSL_OP_ABS:
+        return true;
     case TSL_OP_MAX_POOL:
     case TSL_OP_AVERAGE_POOL:
     case TSL_OP_GLOBAL_AVERAGE_POOL:
@@ -40,12 +41,15 @@ static bool output_is_non_negative(const tsl_plan *plan, const tsl_node *node) {
     case TSL_OP_IDENTITY:
     case TSL_OP_REORDER:
     case TSL_OP_QUANTIZE:
-    case TSL_OP_DEQUANTIZE: return input_is_non_negative(plan, node, 0);
+    case TSL_OP_DEQUANTIZE:
+        return input_is_non_negative(plan, node, 0);
     case TSL_OP_RESIZE: // a cubic may overshoot
         return input_is_non_negative(plan, node, 0) &&
-            strcmp(tsl_attrs_string(&node->attrs, TSL_ATTR_mode, "nearest"), "cubic") != 0;
-    case TSL_OP_CONCAT: return all_inputs_are_non_negative(plan, node);
-    default: return false;
+               strcmp(tsl_attrs_string(&node->attrs, TSL_ATTR_mode, "nearest"), "cubic") != 0;
+    case TSL_OP_CONCAT:
+        return all_inputs_are_non_negative(plan, node);
+    default:
+        return false;
     }
 }
 
@@ -68,13 +72,16 @@ static tslim_status lower_node(tsl_plan *plan, const tsl_model *model, uint32_t 
     for (uint32_t i = 0; i < node->n_outputs; i++)
         if (node->outputs[i] != TSL_NONE) plan->values[node->outputs[i]].tensor.non_negative = non_negative;
     tsl_plan_step *step = &plan->steps[plan->n_steps];
-    *step = (tsl_plan_step){.node = n, .inputs = describe_operands(plan, node->inputs, node->n_inputs),
+    *step = (tsl_plan_step){.node = n,
+        .inputs = describe_operands(plan, node->inputs, node->n_inputs),
         .outputs = describe_operands(plan, node->outputs, node->n_outputs)};
     TSL_REQUIRE_MEMORY(step->inputs && step->outputs ? step : NULL, sizeof(tsl_tensor));
     for (uint32_t i = 0; i < node->n_outputs; i++) step->clear_border |= has_border(&step->outputs[i]);
     tsl_describe_step(plan->graph, node, step->inputs, step->outputs, &step->step);
-    if (tsl_plan_is_view(plan, node)) step->kernel.name = "view"; // nothing to run
-    else TSL_TRY(model->backend->prepare(plan->ctx, model->isa, &step->step, &plan->arena, &step->kernel));
+    if (tsl_plan_is_view(plan, node))
+        step->kernel.name = "view"; // nothing to run
+    else
+        TSL_TRY(model->backend->prepare(plan->ctx, model->isa, &step->step, &plan->arena, &step->kernel));
     plan->n_steps++;
     return TSLIM_OK;
 }
@@ -86,8 +93,10 @@ tslim_status tsl_plan_lower(tsl_plan *plan, const tsl_model *model, tsl_issues *
     for (uint32_t n = 0; n < graph->n_nodes; n++) {
         const tsl_node *node = &graph->nodes[n];
         tslim_status status = lower_node(plan, model, n);
-        if (status == TSLIM_ERROR_UNSUPPORTED) tsl_issues_add(issues, node, tsl_message(), "");
-        else if (status != TSLIM_OK) return tsl_fail_prefix(status, "node '%s' (%s)", node->name, node->op_type);
+        if (status == TSLIM_ERROR_UNSUPPORTED)
+            tsl_issues_add(issues, node, tsl_message(), "");
+        else if (status != TSLIM_OK)
+            return tsl_fail_prefix(status, "node '%s' (%s)", node->name, node->op_type);
     }
     return TSLIM_OK;
 }

@@ -14,26 +14,29 @@ uint64_t tsl_node_macs(const tslim_graph *graph, const tsl_node *node) {
     const tsl_value *input = tsl_node_input(graph, node, 0);
     const tsl_value *weights = tsl_node_input(graph, node, 1);
     const tsl_value *output = tsl_node_output(graph, node, 0);
-    if (!input || !weights || !output || !tsl_shape_is_static(&output->shape) || !tsl_shape_is_static(&input->shape) ||
-        !tsl_shape_is_static(&weights->shape))
+    if (!input || !weights || !output || !tsl_shape_is_static(&output->shape) ||
+        !tsl_shape_is_static(&input->shape) || !tsl_shape_is_static(&weights->shape))
         return 0;
     const tsl_shape *in = &input->shape, *w = &weights->shape, *out = &output->shape;
     switch (node->op) {
     case TSL_OP_CONV: // each output element reads in / group channels of each kernel position
         return product(out->dims, out->rank) * product(w->dims + 1, w->rank - 1);
-    case TSL_OP_CONV_TRANSPOSE: // each input element is spread over out / group channels of each kernel position
+    case TSL_OP_CONV_TRANSPOSE: // each input element is spread over out / group channels of each kernel
+                                // position
         return product(in->dims, in->rank) * product(w->dims + 1, w->rank - 1);
     case TSL_OP_GEMM:
         return product(out->dims, out->rank) *
-            product(in->dims + (tsl_attrs_int(&node->attrs, TSL_ATTR_transA, 0) ? 0 : 1), 1);
-    case TSL_OP_MATMUL: return product(out->dims, out->rank) * product(in->dims + in->rank - 1, 1);
-    default: return 0;
+               product(in->dims + (tsl_attrs_int(&node->attrs, TSL_ATTR_transA, 0) ? 0 : 1), 1);
+    case TSL_OP_MATMUL:
+        return product(out->dims, out->rank) * product(in->dims + in->rank - 1, 1);
+    default:
+        return 0;
     }
 }
 
 static bool is_weight_type(tslim_dtype dtype) {
     return dtype == TSLIM_DTYPE_FLOAT || dtype == TSLIM_DTYPE_DOUBLE || dtype == TSLIM_DTYPE_FLOAT16 ||
-        dtype == TSLIM_DTYPE_BFLOAT16 || dtype == TSLIM_DTYPE_INT8 || dtype == TSLIM_DTYPE_UINT8;
+           dtype == TSLIM_DTYPE_BFLOAT16 || dtype == TSLIM_DTYPE_INT8 || dtype == TSLIM_DTYPE_UINT8;
 }
 
 static void add_parameters(const tslim_graph *graph, tslim_graph_totals *totals) {
@@ -46,7 +49,8 @@ static void add_parameters(const tslim_graph *graph, tslim_graph_totals *totals)
     }
 }
 
-// Takes over the types and shapes that are now known. Inputs and outputs keep their symbolic dims: they are the interface.
+// Takes over the types and shapes that are now known. Inputs and outputs keep their symbolic dims: they are
+// the interface.
 static void copy_shapes(tslim_graph *graph, const tslim_graph *specialized) {
     for (uint32_t v = 0; v < graph->n_values; v++) {
         tsl_value *value = &graph->values[v];
@@ -54,7 +58,8 @@ static void copy_shapes(tslim_graph *graph, const tslim_graph *specialized) {
         if (value->producer == TSL_NONE || other == TSL_NONE) continue;
         value->dtype = specialized->values[other].dtype;
         if (tsl_graph_is_output(graph, v)) continue;
-        tsl_shape_set(&value->shape, specialized->values[other].shape.rank, specialized->values[other].shape.dims);
+        tsl_shape_set(
+            &value->shape, specialized->values[other].shape.rank, specialized->values[other].shape.dims);
     }
 }
 

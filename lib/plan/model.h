@@ -15,12 +15,13 @@ typedef struct tsl_model {
 } tsl_model;
 
 // UNSUPPORTED names every node that cannot run.
-tslim_status tsl_model_create(const tslim_graph *graph, const tsl_backend *backend, tslim_isa isa, bool optimize,
-    tsl_model **model);
+tslim_status tsl_model_create(
+    const tslim_graph *graph, const tsl_backend *backend, tslim_isa isa, bool optimize, tsl_model **model);
 tsl_model *tsl_model_retain(tsl_model *model);
 void tsl_model_release(tsl_model *model); // NULL is allowed
 
-// Every constant operand that the CPU backend wants packed is packed; one that two nodes want differently becomes two.
+// Every constant operand that the CPU backend wants packed is packed; one that two nodes want differently
+// becomes two.
 tslim_status tsl_graph_pack_weights(tslim_graph *graph, const tsl_backend *backend);
 // The way back, for files in other formats and for changing the weights.
 tslim_status tsl_graph_unpack_weights(tslim_graph *graph, const tsl_backend *backend);

@@ -6,7 +6,8 @@
 typedef tslim_status (*operand_function)(
     tslim_graph *graph, const tsl_backend *backend, uint32_t node, uint32_t input, const tsl_uses *uses);
 
-static tslim_status for_each_constant_operand(tslim_graph *graph, const tsl_backend *backend, operand_function function) {
+static tslim_status for_each_constant_operand(
+    tslim_graph *graph, const tsl_backend *backend, operand_function function) {
     tsl_uses uses;
     TSL_TRY(tsl_uses_find(graph, &uses));
     tslim_status status = TSLIM_OK;
@@ -29,10 +30,11 @@ static void make_request(const tslim_graph *graph, uint32_t n, uint32_t i, tsl_p
 static tslim_status require_packed(
     const tslim_graph *graph, const tsl_node *node, uint32_t i, tsl_packing packing, size_t bytes) {
     const tsl_value *value = &graph->values[node->inputs[i]];
-    TSL_REQUIRE(value->packing == packing, TSLIM_ERROR_BAD_FILE, "node '%s': operand %u is packed for another operator",
-        node->name, i);
-    TSL_REQUIRE(value->bytes == bytes, TSLIM_ERROR_BAD_FILE, "node '%s': operand %u has %zu bytes, packed as it is it needs %zu",
-        node->name, i, value->bytes, bytes);
+    TSL_REQUIRE(value->packing == packing, TSLIM_ERROR_BAD_FILE,
+        "node '%s': operand %u is packed for another operator", node->name, i);
+    TSL_REQUIRE(value->bytes == bytes, TSLIM_ERROR_BAD_FILE,
+        "node '%s': operand %u has %zu bytes, packed as it is it needs %zu", node->name, i, value->bytes,
+        bytes);
     return TSLIM_OK;
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What each value is in memory before anything has an address: its strides, its border, whose memory it shares.
+// What each value is in memory before anything has an address: its strides, its border, whose memory it
+// shares.
 #include <string.h>
 
 #include "base/checked.h"
@@ -7,33 +8,36 @@
 #include "plan/describe.h"
 #include "plan/plan.h"
 
-static uint16_t larger(uint16_t a, uint16_t b) { return a > b ? a : b; }
+static uint16_t larger(uint16_t a, uint16_t b) {
+    return a > b ? a : b;
+}
 
 // Widens the border of a convolution's input to what its padding reads.
 static tslim_status require_border(const tslim_graph *graph, const tsl_node *node, uint16_t (*borders)[4]) {
     if (node->op != TSL_OP_CONV && node->op != TSL_OP_CONV_TRANSPOSE) return TSLIM_OK;
     const tsl_value *input = tsl_node_input(graph, node, 0), *weights = tsl_node_input(graph, node, 1);
-    if (!input || !weights || input->shape.rank != 4 || weights->shape.rank != 4 || tsl_value_is_constant(input))
+    if (!input || !weights || input->shape.rank != 4 || weights->shape.rank != 4 ||
+        tsl_value_is_constant(input))
         return TSLIM_OK;
     tsl_window window;
     uint16_t border[4];
-    TSL_TRY(tsl_window_read(&node->attrs, node->op, 2, input->shape.dims + 2, weights->shape.dims + 2, &window));
+    TSL_TRY(
+        tsl_window_read(&node->attrs, node->op, 2, input->shape.dims + 2, weights->shape.dims + 2, &window));
     TSL_TRY(tsl_window_border(&window, node->op, border));
-    for (int i = 0; i < 4; i++)
-        borders[node->inputs[0]][i] = larger(borders[node->inputs[0]][i], border[i]);
+    for (int i = 0; i < 4; i++) borders[node->inputs[0]][i] = larger(borders[node->inputs[0]][i], border[i]);
     return TSLIM_OK;
 }
 
 // Nodes that change dims only: their output can be their input's memory.
 static bool is_reshape(tsl_op op) {
     return op == TSL_OP_RESHAPE || op == TSL_OP_FLATTEN || op == TSL_OP_SQUEEZE || op == TSL_OP_UNSQUEEZE ||
-        op == TSL_OP_IDENTITY;
+           op == TSL_OP_IDENTITY;
 }
 
 // Nodes that read each element once, just before they write it at the same place.
 static bool is_elementwise(tsl_op op) {
     return (op >= TSL_OP_RELU && op <= TSL_OP_NOT) || (op >= TSL_OP_ADD && op <= TSL_OP_MOD) ||
-        op == TSL_OP_BATCH_NORMALIZATION || op == TSL_OP_SILU;
+           op == TSL_OP_BATCH_NORMALIZATION || op == TSL_OP_SILU;
 }
 
 static bool same_memory_layout(const tsl_tensor *a, const tsl_tensor *b) {
@@ -43,8 +47,8 @@ static bool same_memory_layout(const tsl_tensor *a, const tsl_tensor *b) {
     return memcmp(a->border, b->border, sizeof(a->border)) == 0;
 }
 
-// True when the node may write its output over this operand: nobody reads it later, and no other operand is the same
-// memory seen with other dims.
+// True when the node may write its output over this operand: nobody reads it later, and no other operand is
+// the same memory seen with other dims.
 static bool can_overwrite(const tsl_plan *plan, uint32_t n, uint32_t input, const tsl_plan_value *output) {
     const tsl_node *node = &plan->graph->nodes[n];
     const tsl_plan_value *value = &plan->values[input];
@@ -57,13 +61,15 @@ static bool can_overwrite(const tsl_plan *plan, uint32_t n, uint32_t input, cons
 }
 
 bool tsl_plan_is_view(const tsl_plan *plan, const tsl_node *node) {
-    return is_reshape(node->op) && node->n_outputs == 1 && plan->values[node->outputs[0]].root != node->outputs[0];
+    return is_reshape(node->op) && node->n_outputs == 1 &&
+           plan->values[node->outputs[0]].root != node->outputs[0];
 }
 
 static void share(tsl_plan *plan, uint32_t output, uint32_t input) {
     uint32_t root = plan->values[input].root;
     plan->values[output].root = root;
-    if (plan->values[output].last > plan->values[root].last) plan->values[root].last = plan->values[output].last;
+    if (plan->values[output].last > plan->values[root].last)
+        plan->values[root].last = plan->values[output].last;
 }
 
 static void share_memory(tsl_plan *plan, uint32_t n) {
@@ -102,9 +108,9 @@ static tslim_status describe(tsl_plan *plan, uint32_t v, const uint16_t border[4
     const tsl_value *value = &plan->graph->values[v];
     tsl_plan_value *p = &plan->values[v];
     p->root = v;
-    p->place = tsl_value_is_constant(value) ? TSL_PLACE_CONSTANT
-        : value->producer == TSL_NONE       ? TSL_PLACE_CALLER
-                                            : TSL_PLACE_ARENA;
+    p->place = tsl_value_is_constant(value)  ? TSL_PLACE_CONSTANT
+               : value->producer == TSL_NONE ? TSL_PLACE_CALLER
+                                             : TSL_PLACE_ARENA;
     uint64_t elements;
     tslim_status status = tsl_shape_elements(plan->ctx, &value->shape, &elements);
     if (status != TSLIM_OK) return tsl_fail_prefix(status, "value '%s'", value->name);

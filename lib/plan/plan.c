@@ -15,7 +15,8 @@ static uint32_t visit_patches(const tsl_plan *plan, const uint32_t *input_of, ts
         const tsl_node *node = &plan->graph->nodes[plan->steps[s].node];
         for (uint32_t i = 0; i < node->n_inputs; i++) {
             if (node->inputs[i] == TSL_NONE || input_of[node->inputs[i]] == TSL_NONE) continue;
-            if (patches) patches[count] = (tsl_plan_patch){&plan->steps[s].inputs[i], input_of[node->inputs[i]]};
+            if (patches)
+                patches[count] = (tsl_plan_patch){&plan->steps[s].inputs[i], input_of[node->inputs[i]]};
             count++;
         }
     }
@@ -46,8 +47,8 @@ static tslim_status lower(tsl_plan *plan, const tsl_model *model, tslim_issue_ca
     return status;
 }
 
-static tslim_status build(tsl_plan *plan, const tsl_model *model, const tslim_input_shape *shapes, uint32_t n_shapes,
-    tslim_issue_callback callback, void *user) {
+static tslim_status build(tsl_plan *plan, const tsl_model *model, const tslim_input_shape *shapes,
+    uint32_t n_shapes, tslim_issue_callback callback, void *user) {
     TSL_TRY(tsl_graph_specialize(model->graph, shapes, n_shapes, &plan->graph));
     TSL_TRY(tsl_pass_assign_layouts(plan->graph));
     TSL_TRY(TSL_VERIFY(plan->graph));
@@ -62,8 +63,8 @@ tslim_status tsl_plan_create(
     return tsl_plan_create_with_issues(model, shapes, n_shapes, NULL, NULL, plan);
 }
 
-tslim_status tsl_plan_create_with_issues(const tsl_model *model, const tslim_input_shape *shapes, uint32_t n_shapes,
-    tslim_issue_callback callback, void *user, tsl_plan **result) {
+tslim_status tsl_plan_create_with_issues(const tsl_model *model, const tslim_input_shape *shapes,
+    uint32_t n_shapes, tslim_issue_callback callback, void *user, tsl_plan **result) {
     tsl_plan *plan = tsl_allocate_zeroed(model->ctx, sizeof(*plan));
     TSL_REQUIRE_MEMORY(plan, sizeof(*plan));
     plan->ctx = model->ctx;
@@ -142,7 +143,10 @@ static tslim_status run_step(tsl_plan *plan, tsl_plan_step *step) {
     if (step->clear_border)
         for (uint32_t i = 0; i < step->step.n_outputs; i++) clear_border(&step->outputs[i]);
     if (!step->kernel.run) return TSLIM_OK;
-    tsl_run run = {.ctx = plan->ctx, .kernel = &step->kernel, .inputs = step->inputs, .outputs = step->outputs,
+    tsl_run run = {.ctx = plan->ctx,
+        .kernel = &step->kernel,
+        .inputs = step->inputs,
+        .outputs = step->outputs,
         .scratch = step->scratch};
     return step->kernel.run(&run);
 }

@@ -12,7 +12,7 @@ typedef struct tsl_plan_step {
     tsl_tensor *inputs, *outputs; // the step's, written when memory is known
     uint8_t *scratch;
     size_t scratch_offset;
-    uint32_t node;     // of plan->graph
+    uint32_t node; // of plan->graph
     bool clear_border; // some output has a border to be zeroed before each run
     uint64_t nanoseconds, runs; // while profiling
 } tsl_plan_step;
@@ -23,7 +23,7 @@ typedef struct tsl_plan_value {
     tsl_tensor tensor;
     uint32_t root;
     size_t bytes, origin; // of the root's memory; of the first element within it
-    size_t offset;        // of the root's memory within the arena
+    size_t offset; // of the root's memory within the arena
     uint32_t first, last; // steps between which the root's memory is in use
 } tsl_plan_value;
 
@@ -48,8 +48,8 @@ typedef struct tsl_plan {
 tslim_status tsl_plan_create(
     const tsl_model *model, const tslim_input_shape *shapes, uint32_t n_shapes, tsl_plan **plan);
 // The same; calls back for each node that has no kernel.
-tslim_status tsl_plan_create_with_issues(const tsl_model *model, const tslim_input_shape *shapes, uint32_t n_shapes,
-    tslim_issue_callback callback, void *user, tsl_plan **plan);
+tslim_status tsl_plan_create_with_issues(const tsl_model *model, const tslim_input_shape *shapes,
+    uint32_t n_shapes, tslim_issue_callback callback, void *user, tsl_plan **plan);
 void tsl_plan_destroy(tsl_plan *plan); // NULL is allowed
 
 // Tells every tensor its address in `memory` (64-byte aligned, plan->bytes of it).

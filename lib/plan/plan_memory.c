@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One block for all activations and scratch. Walks the steps in order with a list of free ranges: a value takes the
-// smallest range that it fits into when it is made, and gives it back after its last reader.
+// One block for all activations and scratch. Walks the steps in order with a list of free ranges: a value
+// takes the smallest range that it fits into when it is made, and gives it back after its last reader.
 #include "base/checked.h"
 #include "plan/plan.h"
 
@@ -26,7 +26,8 @@ static void remove_range(planner *p, size_t index) {
 static tslim_status take(planner *p, size_t bytes, size_t *offset) {
     size_t best = SIZE_MAX;
     for (size_t i = 0; i < p->n_free; i++)
-        if (p->free[i].bytes >= bytes && (best == SIZE_MAX || p->free[i].bytes < p->free[best].bytes)) best = i;
+        if (p->free[i].bytes >= bytes && (best == SIZE_MAX || p->free[i].bytes < p->free[best].bytes))
+            best = i;
     if (best != SIZE_MAX) {
         *offset = p->free[best].offset;
         p->free[best].offset += bytes;
@@ -38,7 +39,8 @@ static tslim_status take(planner *p, size_t bytes, size_t *offset) {
     size_t start = p->end;
     if (p->n_free > 0 && p->free[p->n_free - 1].offset + p->free[p->n_free - 1].bytes == p->end)
         start = p->free[--p->n_free].offset;
-    TSL_REQUIRE(tsl_add_size(start, bytes, &p->end), TSLIM_ERROR_LIMIT, "activations exceed the address space");
+    TSL_REQUIRE(
+        tsl_add_size(start, bytes, &p->end), TSLIM_ERROR_LIMIT, "activations exceed the address space");
     *offset = start;
     return TSLIM_OK;
 }
@@ -90,11 +92,12 @@ static tslim_status place_step(planner *p, tsl_plan_step *step) {
     const tsl_node *node = &plan->graph->nodes[step->node];
     for (uint32_t i = 0; i < node->n_outputs; i++) {
         uint32_t v = node->outputs[i];
-        if (v != TSL_NONE && owns_memory(plan, v)) TSL_TRY(take(p, plan->values[v].bytes, &plan->values[v].offset));
+        if (v != TSL_NONE && owns_memory(plan, v))
+            TSL_TRY(take(p, plan->values[v].bytes, &plan->values[v].offset));
     }
     size_t scratch;
-    TSL_REQUIRE(tsl_align_size(step->kernel.scratch_bytes, 64, &scratch), TSLIM_ERROR_LIMIT, "scratch of %zu bytes",
-        step->kernel.scratch_bytes);
+    TSL_REQUIRE(tsl_align_size(step->kernel.scratch_bytes, 64, &scratch), TSLIM_ERROR_LIMIT,
+        "scratch of %zu bytes", step->kernel.scratch_bytes);
     if (scratch > 0) {
         TSL_TRY(take(p, scratch, &step->scratch_offset));
         TSL_TRY(give(p, step->scratch_offset, scratch));
@@ -107,11 +110,13 @@ static tslim_status place_step(planner *p, tsl_plan_step *step) {
 tslim_status tsl_plan_memory(tsl_plan *plan) {
     planner p = {.plan = plan};
     tslim_status status = sort_by_end(&p);
-    for (uint32_t s = 0; s < plan->n_steps && status == TSLIM_OK; s++) status = place_step(&p, &plan->steps[s]);
+    for (uint32_t s = 0; s < plan->n_steps && status == TSLIM_OK; s++)
+        status = place_step(&p, &plan->steps[s]);
     tsl_free(plan->ctx, p.free, p.capacity * sizeof(range));
     TSL_TRY(status);
     TSL_REQUIRE(p.end <= plan->ctx->limits.arena_bytes, TSLIM_ERROR_LIMIT,
-        "activations need %zu bytes, the limit is %llu", p.end, (unsigned long long)plan->ctx->limits.arena_bytes);
+        "activations need %zu bytes, the limit is %llu", p.end,
+        (unsigned long long)plan->ctx->limits.arena_bytes);
     plan->bytes = p.end;
     return TSLIM_OK;
 }

@@ -4,7 +4,6 @@
 
 #include <string.h>
 
-
 void tslim_session_options_init(tslim_session_options *options) {
     if (options) *options = (tslim_session_options){.struct_size = sizeof(*options)};
 }
@@ -27,8 +26,8 @@ static tslim_status read_options(const tslim_session_options *given, tslim_sessi
     return TSLIM_OK;
 }
 
-// Gives the session this plan and memory for it, in place of what it had. On failure nothing changes, and the plan is
-// the caller's still.
+// Gives the session this plan and memory for it, in place of what it had. On failure nothing changes, and the
+// plan is the caller's still.
 static tslim_status adopt_plan(tslim_session *session, tsl_plan *plan) {
     uint8_t *memory = session->caller_memory;
     if (memory)
@@ -38,7 +37,8 @@ static tslim_status adopt_plan(tslim_session *session, tsl_plan *plan) {
         memory = tsl_allocate(session->ctx, plan->bytes);
         TSL_REQUIRE_MEMORY(memory, plan->bytes);
     }
-    if (session->plan && !session->caller_memory) tsl_free(session->ctx, session->memory, session->plan->bytes);
+    if (session->plan && !session->caller_memory)
+        tsl_free(session->ctx, session->memory, session->plan->bytes);
     tsl_plan_destroy(session->plan);
     session->plan = plan;
     session->memory = memory;
@@ -117,8 +117,10 @@ void tslim_session_destroy(tslim_session *session) {
     tsl_context_release(ctx);
 }
 
-tslim_status tslim_session_resize(tslim_session *session, const tslim_input_shape *shapes, uint32_t n_shapes) {
-    TSL_REQUIRE(session && (shapes || n_shapes == 0), TSLIM_ERROR_INVALID_ARGUMENT, "session or shapes is NULL");
+tslim_status tslim_session_resize(
+    tslim_session *session, const tslim_input_shape *shapes, uint32_t n_shapes) {
+    TSL_REQUIRE(
+        session && (shapes || n_shapes == 0), TSLIM_ERROR_INVALID_ARGUMENT, "session or shapes is NULL");
     return plan_for(session, shapes, n_shapes);
 }
 
@@ -132,8 +134,8 @@ static tslim_status check_input(const tsl_value *value, const tslim_tensor *give
         tsl_shape_format(&value->shape, wanted, sizeof(wanted));
         uint32_t rank = given->rank <= TSLIM_MAX_RANK ? given->rank : 0;
         tsl_dims_format(rank, given->dims, text, sizeof(text));
-        return tsl_fail(TSLIM_ERROR_INVALID_ARGUMENT, "input '%s' is %s %s in this session, not %s %s", value->name,
-            tslim_dtype_name(value->dtype), wanted, tslim_dtype_name(given->dtype), text);
+        return tsl_fail(TSLIM_ERROR_INVALID_ARGUMENT, "input '%s' is %s %s in this session, not %s %s",
+            value->name, tslim_dtype_name(value->dtype), wanted, tslim_dtype_name(given->dtype), text);
     }
     size_t bytes = tslim_dtype_size(value->dtype);
     for (uint32_t d = 0; d < given->rank; d++) bytes *= (size_t)given->dims[d];
@@ -147,8 +149,10 @@ static tslim_status take_inputs(tslim_session *session, const tslim_tensor *inpu
     const tslim_graph *graph = plan->graph;
     TSL_REQUIRE(n_inputs == graph->n_inputs && (inputs || n_inputs == 0), TSLIM_ERROR_INVALID_ARGUMENT,
         "%u inputs were given, the model has %u", n_inputs, graph->n_inputs);
-    for (uint32_t i = 0; i < n_inputs; i++) TSL_TRY(check_input(&graph->values[graph->inputs[i]], &inputs[i]));
-    for (uint32_t i = 0; i < plan->n_patches; i++) plan->patches[i].tensor->data = inputs[plan->patches[i].input].data;
+    for (uint32_t i = 0; i < n_inputs; i++)
+        TSL_TRY(check_input(&graph->values[graph->inputs[i]], &inputs[i]));
+    for (uint32_t i = 0; i < plan->n_patches; i++)
+        plan->patches[i].tensor->data = inputs[plan->patches[i].input].data;
     for (uint32_t i = 0; i < n_inputs; i++) plan->values[graph->inputs[i]].tensor.data = inputs[i].data;
     return TSLIM_OK;
 }
@@ -165,8 +169,8 @@ static tslim_status give_output(const tsl_plan *plan, uint32_t index, tslim_tens
         output->bytes = bytes;
         return TSLIM_OK;
     }
-    TSL_REQUIRE(output->bytes >= bytes, TSLIM_ERROR_INVALID_ARGUMENT, "output '%s' needs %zu bytes, %zu were given",
-        value->name, bytes, output->bytes);
+    TSL_REQUIRE(output->bytes >= bytes, TSLIM_ERROR_INVALID_ARGUMENT,
+        "output '%s' needs %zu bytes, %zu were given", value->name, bytes, output->bytes);
     if (bytes > 0) memmove(output->data, tensor->data, bytes);
     return TSLIM_OK;
 }

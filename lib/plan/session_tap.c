@@ -7,19 +7,26 @@
 static float read_element(const tsl_tensor *t, int64_t offset) {
     float scale = t->quant.scales ? t->quant.scales[0] : 1;
     switch (t->dtype) {
-    case TSLIM_DTYPE_FLOAT: return ((const float *)t->data)[offset];
-    case TSLIM_DTYPE_INT8: return (float)(((const int8_t *)t->data)[offset] - t->quant.zero_point) * scale;
-    case TSLIM_DTYPE_UINT8: return (float)(((const uint8_t *)t->data)[offset] - t->quant.zero_point) * scale;
-    case TSLIM_DTYPE_BOOL: return ((const uint8_t *)t->data)[offset];
-    case TSLIM_DTYPE_INT32: return (float)((const int32_t *)t->data)[offset];
-    case TSLIM_DTYPE_INT64: return (float)((const int64_t *)t->data)[offset];
-    default: return 0;
+    case TSLIM_DTYPE_FLOAT:
+        return ((const float *)t->data)[offset];
+    case TSLIM_DTYPE_INT8:
+        return (float)(((const int8_t *)t->data)[offset] - t->quant.zero_point) * scale;
+    case TSLIM_DTYPE_UINT8:
+        return (float)(((const uint8_t *)t->data)[offset] - t->quant.zero_point) * scale;
+    case TSLIM_DTYPE_BOOL:
+        return ((const uint8_t *)t->data)[offset];
+    case TSLIM_DTYPE_INT32:
+        return (float)((const int32_t *)t->data)[offset];
+    case TSLIM_DTYPE_INT64:
+        return (float)((const int64_t *)t->data)[offset];
+    default:
+        return 0;
     }
 }
 
 static bool can_read(const tsl_tensor *t) {
     return t->dtype == TSLIM_DTYPE_FLOAT || t->dtype == TSLIM_DTYPE_INT8 || t->dtype == TSLIM_DTYPE_UINT8 ||
-        t->dtype == TSLIM_DTYPE_BOOL || t->dtype == TSLIM_DTYPE_INT32 || t->dtype == TSLIM_DTYPE_INT64;
+           t->dtype == TSLIM_DTYPE_BOOL || t->dtype == TSLIM_DTYPE_INT32 || t->dtype == TSLIM_DTYPE_INT64;
 }
 
 // Copies in row-major order: an odometer over all dims but the last.
@@ -49,7 +56,8 @@ static tslim_status show(tslim_session *session, const char *name, const tsl_ten
         session->tap_bytes = bytes;
     }
     copy_row_major(tensor, session->tap_buffer);
-    tslim_tensor shown = {.dtype = TSLIM_DTYPE_FLOAT, .rank = tensor->rank, .data = session->tap_buffer, .bytes = bytes};
+    tslim_tensor shown = {
+        .dtype = TSLIM_DTYPE_FLOAT, .rank = tensor->rank, .data = session->tap_buffer, .bytes = bytes};
     memcpy(shown.dims, tensor->dims, sizeof(shown.dims));
     if (!session->tap(session->tap_user, name, &shown))
         return tsl_fail(TSLIM_ERROR_CANCELLED, "the tap ended the run at value '%s'", name);
@@ -59,7 +67,8 @@ static tslim_status show(tslim_session *session, const char *name, const tsl_ten
 tslim_status tsl_session_tap_inputs(tslim_session *session) {
     const tslim_graph *graph = session->plan->graph;
     for (uint32_t i = 0; i < graph->n_inputs; i++)
-        TSL_TRY(show(session, graph->values[graph->inputs[i]].name, &session->plan->values[graph->inputs[i]].tensor));
+        TSL_TRY(show(
+            session, graph->values[graph->inputs[i]].name, &session->plan->values[graph->inputs[i]].tensor));
     return TSLIM_OK;
 }
 

@@ -20,8 +20,8 @@ static tslim_status find_input(const tslim_graph *graph, const tslim_input_shape
         *value = &graph->values[graph->inputs[i]];
         if (strcmp((*value)->name, shape->name) == 0) return TSLIM_OK;
     }
-    return tsl_fail(TSLIM_ERROR_INVALID_ARGUMENT, "the model has no input '%s' (its first is '%s')", shape->name,
-        graph->n_inputs ? graph->values[graph->inputs[0]].name : "none");
+    return tsl_fail(TSLIM_ERROR_INVALID_ARGUMENT, "the model has no input '%s' (its first is '%s')",
+        shape->name, graph->n_inputs ? graph->values[graph->inputs[0]].name : "none");
 }
 
 // Gives a symbol its size in every input.
@@ -29,7 +29,8 @@ static void bind_symbol(tslim_graph *graph, const char *symbol, int64_t size) {
     for (uint32_t i = 0; i < graph->n_inputs; i++) {
         tsl_shape *shape = &graph->values[graph->inputs[i]].shape;
         for (uint32_t d = 0; d < shape->rank; d++)
-            if (shape->dims[d] < 0 && shape->symbols[d] && strcmp(shape->symbols[d], symbol) == 0) shape->dims[d] = size;
+            if (shape->dims[d] < 0 && shape->symbols[d] && strcmp(shape->symbols[d], symbol) == 0)
+                shape->dims[d] = size;
     }
 }
 
@@ -37,15 +38,15 @@ static tslim_status bind_input(tslim_graph *graph, const tslim_input_shape *shap
     char wanted[256], given[256];
     tsl_value *value = NULL;
     TSL_TRY(find_input(graph, shape, &value));
-    TSL_REQUIRE(shape->rank <= graph->ctx->limits.rank, TSLIM_ERROR_LIMIT, "input '%s': rank %u, the limit is %u",
-        value->name, shape->rank, graph->ctx->limits.rank);
+    TSL_REQUIRE(shape->rank <= graph->ctx->limits.rank, TSLIM_ERROR_LIMIT,
+        "input '%s': rank %u, the limit is %u", value->name, shape->rank, graph->ctx->limits.rank);
     tsl_dims_format(shape->rank, shape->dims, given, sizeof(given));
     tsl_shape_format(&value->shape, wanted, sizeof(wanted));
     if (!value->shape.known) tsl_shape_set(&value->shape, shape->rank, shape->dims);
     bool fits = shape->rank == value->shape.rank;
     for (uint32_t d = 0; fits && d < shape->rank; d++) {
-        TSL_REQUIRE(shape->dims[d] >= 0, TSLIM_ERROR_INVALID_ARGUMENT, "input '%s': dim %u is %" PRId64, value->name, d,
-            shape->dims[d]);
+        TSL_REQUIRE(shape->dims[d] >= 0, TSLIM_ERROR_INVALID_ARGUMENT, "input '%s': dim %u is %" PRId64,
+            value->name, d, shape->dims[d]);
         if (value->shape.dims[d] < 0 && value->shape.symbols[d] && strcmp(value->shape.symbols[d], "?") != 0)
             bind_symbol(graph, value->shape.symbols[d], shape->dims[d]);
         if (value->shape.dims[d] < 0) value->shape.dims[d] = shape->dims[d];
@@ -59,8 +60,8 @@ static tslim_status bind_inputs(tslim_graph *graph, const tslim_input_shape *sha
     for (uint32_t i = 0; i < n_shapes; i++) TSL_TRY(bind_input(graph, &shapes[i]));
     for (uint32_t i = 0; i < graph->n_inputs; i++) {
         tsl_value *value = &graph->values[graph->inputs[i]];
-        TSL_REQUIRE(value->shape.known, TSLIM_ERROR_INVALID_ARGUMENT, "input '%s' has no known rank: give its shape",
-            value->name);
+        TSL_REQUIRE(value->shape.known, TSLIM_ERROR_INVALID_ARGUMENT,
+            "input '%s' has no known rank: give its shape", value->name);
         for (uint32_t d = 0; d < value->shape.rank; d++) {
             if (value->shape.dims[d] < 0) value->shape.dims[d] = 1;
             value->shape.symbols[d] = NULL;
@@ -72,8 +73,8 @@ static tslim_status bind_inputs(tslim_graph *graph, const tslim_input_shape *sha
     return TSLIM_OK;
 }
 
-tslim_status tsl_graph_specialize(const tslim_graph *graph, const tslim_input_shape *shapes, uint32_t n_shapes,
-    tslim_graph **specialized) {
+tslim_status tsl_graph_specialize(
+    const tslim_graph *graph, const tslim_input_shape *shapes, uint32_t n_shapes, tslim_graph **specialized) {
     tslim_graph *copy;
     TSL_TRY(tslim_graph_clone(graph, &copy));
     tslim_status status = bind_inputs(copy, shapes, n_shapes);

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// A copy of a graph for given input shapes: every shape inferred, everything that depends on shapes alone folded away.
+// A copy of a graph for given input shapes: every shape inferred, everything that depends on shapes alone
+// folded away.
 #ifndef TSL_PLAN_SPECIALIZE_H
 #define TSL_PLAN_SPECIALIZE_H
 
 #include "ir/graph.h"
 
-// Symbolic dims take their size from `shapes`; one that no shape names becomes 1, and a symbol has one size wherever
-// it stands. Value names are kept; nodes that were folded away are gone, their outputs are constants.
-// INVALID_ARGUMENT names the input and the numbers where a shape does not fit.
-tslim_status tsl_graph_specialize(const tslim_graph *graph, const tslim_input_shape *shapes, uint32_t n_shapes,
-    tslim_graph **specialized);
+// Symbolic dims take their size from `shapes`; one that no shape names becomes 1, and a symbol has one size
+// wherever it stands. Value names are kept; nodes that were folded away are gone, their outputs are
+// constants. INVALID_ARGUMENT names the input and the numbers where a shape does not fit.
+tslim_status tsl_graph_specialize(
+    const tslim_graph *graph, const tslim_input_shape *shapes, uint32_t n_shapes, tslim_graph **specialized);
 
 // Multiply-adds of a node of a graph with static shapes: Conv, ConvTranspose, Gemm, MatMul; 0 for others.
 uint64_t tsl_node_macs(const tslim_graph *graph, const tsl_node *node);

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Every allocation fails once: load, prune, calibrate, quantize, save, session, run. Each time the call at hand says
-// NO_MEMORY, what it was given is unharmed, and nothing is leaked.
+// Every allocation fails once: load, prune, calibrate, quantize, save, session, run. Each time the call at
+// hand says NO_MEMORY, what it was given is unharmed, and nothing is leaked.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
 #include <cmocka.h>
 
 #include <stdio.h>
@@ -26,7 +27,8 @@ static void set_paths(void) {
     snprintf(int8_path, sizeof(int8_path), "%s/int8.tslim", folder);
 }
 
-static tslim_status sample(void *user, uint64_t index, tslim_tensor *inputs, uint32_t n_inputs, int64_t *label) {
+static tslim_status sample(
+    void *user, uint64_t index, tslim_tensor *inputs, uint32_t n_inputs, int64_t *label) {
     (void)user;
     (void)n_inputs;
     float *pixels = inputs[0].data;
@@ -37,7 +39,9 @@ static tslim_status sample(void *user, uint64_t index, tslim_tensor *inputs, uin
 }
 
 static tslim_status open_samples(tslim_context *ctx, tslim_dataset **dataset) {
-    tslim_tensor_info shape = {.name = "input", .dtype = TSLIM_DTYPE_FLOAT, .rank = 3,
+    tslim_tensor_info shape = {.name = "input",
+        .dtype = TSLIM_DTYPE_FLOAT,
+        .rank = 3,
         .dims = {3, SMALL_NETWORK_SIZE, SMALL_NETWORK_SIZE}};
     return tslim_dataset_from_callback(ctx, 6, &shape, 1, true, sample, NULL, dataset);
 }
@@ -47,8 +51,11 @@ static tslim_status run_once(tslim_graph *graph) {
     tslim_status status = tslim_session_create(graph, NULL, &session);
     if (status == TSLIM_OK) {
         static float pixels[3 * SMALL_NETWORK_SIZE * SMALL_NETWORK_SIZE];
-        tslim_tensor input = {.dtype = TSLIM_DTYPE_FLOAT, .rank = 4,
-            .dims = {1, 3, SMALL_NETWORK_SIZE, SMALL_NETWORK_SIZE}, .data = pixels, .bytes = sizeof(pixels)};
+        tslim_tensor input = {.dtype = TSLIM_DTYPE_FLOAT,
+            .rank = 4,
+            .dims = {1, 3, SMALL_NETWORK_SIZE, SMALL_NETWORK_SIZE},
+            .data = pixels,
+            .bytes = sizeof(pixels)};
         tslim_tensor output = {0};
         status = tslim_session_run(session, &input, 1, &output, 1);
     }
@@ -135,15 +142,31 @@ static void fail_each(tslim_status (*work)(tslim_context *ctx)) {
             return;
         }
         if (status != TSLIM_ERROR_NO_MEMORY)
-            fail_msg("allocation %llu failed, but the status is %s", (unsigned long long)n, tslim_status_name(status));
+            fail_msg("allocation %llu failed, but the status is %s", (unsigned long long)n,
+                tslim_status_name(status));
     }
 }
 
-static void test_load_and_run(void **state) { (void)state; fail_each(load_and_run); }
-static void test_prune(void **state) { (void)state; fail_each(prune_and_save); }
-static void test_quantize(void **state) { (void)state; fail_each(quantize_and_save); }
-static void test_load_int8(void **state) { (void)state; fail_each(load_int8_and_run); }
-static void test_evaluate(void **state) { (void)state; fail_each(evaluate); }
+static void test_load_and_run(void **state) {
+    (void)state;
+    fail_each(load_and_run);
+}
+static void test_prune(void **state) {
+    (void)state;
+    fail_each(prune_and_save);
+}
+static void test_quantize(void **state) {
+    (void)state;
+    fail_each(quantize_and_save);
+}
+static void test_load_int8(void **state) {
+    (void)state;
+    fail_each(load_int8_and_run);
+}
+static void test_evaluate(void **state) {
+    (void)state;
+    fail_each(evaluate);
+}
 
 static int set_up(void **state) {
     (void)state;
@@ -151,7 +174,8 @@ static int set_up(void **state) {
     tslim_graph *graph;
     if (!mkdtemp(folder)) return 1;
     set_paths();
-    if (tslim_context_create(NULL, &ctx) != TSLIM_OK || small_network_create(ctx, 1, &graph) != TSLIM_OK) return 1;
+    if (tslim_context_create(NULL, &ctx) != TSLIM_OK || small_network_create(ctx, 1, &graph) != TSLIM_OK)
+        return 1;
     tslim_status status = tslim_graph_save_file(graph, onnx_path, TSLIM_FORMAT_ONNX);
     tslim_graph_destroy(graph);
     if (status == TSLIM_OK) status = quantize_and_save(ctx);

@@ -24,9 +24,11 @@ static uint32_t constant(builder *b, uint32_t rank, const int64_t *dims, double 
     return id;
 }
 
-static uint32_t node(builder *b, tsl_op op, const char *output_name, uint32_t n_inputs, const uint32_t *inputs) {
+static uint32_t node(
+    builder *b, tsl_op op, const char *output_name, uint32_t n_inputs, const uint32_t *inputs) {
     uint32_t output = 0, index;
-    if (b->status == TSLIM_OK) b->status = tsl_graph_add_value(b->graph, output_name, TSLIM_DTYPE_FLOAT, &output);
+    if (b->status == TSLIM_OK)
+        b->status = tsl_graph_add_value(b->graph, output_name, TSLIM_DTYPE_FLOAT, &output);
     if (b->status == TSLIM_OK)
         b->status = tsl_graph_add_node(b->graph, op, output_name, n_inputs, inputs, 1, &output, &index);
     return output;
@@ -42,7 +44,8 @@ static void set_int(builder *b, tsl_attr_id attr, int64_t value) {
     b->status = tsl_node_set_int(b->graph, &b->graph->nodes[b->graph->n_nodes - 1], attr, value);
 }
 
-static uint32_t convolution(builder *b, const char *name, uint32_t x, int64_t in, int64_t out, int64_t group) {
+static uint32_t convolution(
+    builder *b, const char *name, uint32_t x, int64_t in, int64_t out, int64_t group) {
     int64_t dims[4] = {out, in / group, 3, 3}, channels[1] = {out}, ones[4] = {1, 1, 1, 1};
     uint32_t inputs[2] = {x, constant(b, 4, dims, 0, sqrt(2.0 / (9.0 * (double)(in / group))))};
     uint32_t y = node(b, TSL_OP_CONV, name, 2, inputs);
@@ -53,7 +56,9 @@ static uint32_t convolution(builder *b, const char *name, uint32_t x, int64_t in
     return node(b, TSL_OP_BATCH_NORMALIZATION, "normalized", 5, normalize);
 }
 
-static uint32_t one(builder *b, tsl_op op, const char *name, uint32_t x) { return node(b, op, name, 1, &x); }
+static uint32_t one(builder *b, tsl_op op, const char *name, uint32_t x) {
+    return node(b, op, name, 1, &x);
+}
 
 static void build(builder *b) {
     uint32_t input = 0;
@@ -67,7 +72,8 @@ static void build(builder *b) {
     uint32_t inner = one(b, TSL_OP_RELU, "inner_relu", convolution(b, "inner", stem, 16, 24, 1));
     uint32_t sum[2] = {convolution(b, "outer", inner, 24, 16, 1), stem};
     uint32_t residual = one(b, TSL_OP_RELU, "residual_relu", node(b, TSL_OP_ADD, "residual", 2, sum));
-    uint32_t depthwise = one(b, TSL_OP_RELU, "depthwise_relu", convolution(b, "depthwise", residual, 16, 16, 16));
+    uint32_t depthwise =
+        one(b, TSL_OP_RELU, "depthwise_relu", convolution(b, "depthwise", residual, 16, 16, 16));
     uint32_t pooled = one(b, TSL_OP_MAX_POOL, "pooled", depthwise);
     set_ints(b, TSL_ATTR_kernel_shape, 2, (const int64_t[]){2, 2});
     set_ints(b, TSL_ATTR_strides, 2, (const int64_t[]){2, 2});

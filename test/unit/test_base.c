@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
 #include <cmocka.h>
 
 #include <stdio.h>
@@ -48,7 +49,8 @@ static void test_arena(void **state) {
     tsl_arena_init(&arena, ctx);
     unsigned char *pieces[500];
     for (size_t i = 0; i < 500; i++) {
-        pieces[i] = i % 7 == 0 ? tsl_arena_alloc_aligned(&arena, i * 37 + 1) : tsl_arena_alloc(&arena, i * 37 + 1);
+        pieces[i] =
+            i % 7 == 0 ? tsl_arena_alloc_aligned(&arena, i * 37 + 1) : tsl_arena_alloc(&arena, i * 37 + 1);
         assert_non_null(pieces[i]);
         assert_int_equal((uintptr_t)pieces[i] % (i % 7 == 0 ? 64 : 16), 0);
         memset(pieces[i], (int)(i & 255), i * 37 + 1);

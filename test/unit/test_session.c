@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Sessions: fused and plain plans agree, shapes change, memory is the caller's or the session's, nothing is allocated in
-// a run, and what does not fit is said with names and numbers.
+// Sessions: fused and plain plans agree, shapes change, memory is the caller's or the session's, nothing is
+// allocated in a run, and what does not fit is said with names and numbers.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
 #include <cmocka.h>
 
 #include <math.h>
@@ -50,7 +51,8 @@ static int tear_down(void **state) {
 }
 
 static tslim_input_shape shape_of(int64_t batch) {
-    return (tslim_input_shape){.name = "input", .rank = 4, .dims = {batch, 3, SMALL_NETWORK_SIZE, SMALL_NETWORK_SIZE}};
+    return (tslim_input_shape){
+        .name = "input", .rank = 4, .dims = {batch, 3, SMALL_NETWORK_SIZE, SMALL_NETWORK_SIZE}};
 }
 
 static tslim_session *create(fixture *f, int64_t batch, bool no_fusion) {
@@ -66,8 +68,10 @@ static tslim_session *create(fixture *f, int64_t batch, bool no_fusion) {
 }
 
 static tslim_tensor input_of(fixture *f, int64_t batch) {
-    return (tslim_tensor){.dtype = TSLIM_DTYPE_FLOAT, .rank = 4,
-        .dims = {batch, 3, SMALL_NETWORK_SIZE, SMALL_NETWORK_SIZE}, .data = f->pixels,
+    return (tslim_tensor){.dtype = TSLIM_DTYPE_FLOAT,
+        .rank = 4,
+        .dims = {batch, 3, SMALL_NETWORK_SIZE, SMALL_NETWORK_SIZE},
+        .data = f->pixels,
         .bytes = (size_t)batch * PIXELS * sizeof(float)};
 }
 
@@ -82,7 +86,8 @@ static void run(fixture *f, tslim_session *session, int64_t batch, float *scores
 
 static void assert_close(const float *a, const float *b, size_t count) {
     for (size_t i = 0; i < count; i++)
-        if (!(fabsf(a[i] - b[i]) <= 1e-5f * (1 + fabsf(b[i])))) fail_msg("element %zu: %g and %g", i, (double)a[i], (double)b[i]);
+        if (!(fabsf(a[i] - b[i]) <= 1e-5f * (1 + fabsf(b[i]))))
+            fail_msg("element %zu: %g and %g", i, (double)a[i], (double)b[i]);
 }
 
 static void test_fused_equals_plain(void **state) {
@@ -101,7 +106,8 @@ static void test_fused_equals_plain(void **state) {
 // Each sample of a batch is what it is alone, at every size, and going back gives the same bits.
 static void test_resize(void **state) {
     fixture *f = *state;
-    float batch[MOST_BATCH * SMALL_NETWORK_CLASSES], alone[SMALL_NETWORK_CLASSES], again[SMALL_NETWORK_CLASSES];
+    float batch[MOST_BATCH * SMALL_NETWORK_CLASSES], alone[SMALL_NETWORK_CLASSES],
+        again[SMALL_NETWORK_CLASSES];
     tslim_session *session = create(f, 1, false);
     run(f, session, 1, alone);
     tslim_input_shape shape = shape_of(MOST_BATCH);
@@ -114,7 +120,8 @@ static void test_resize(void **state) {
     assert_memory_equal(again, alone, sizeof(alone));
 
     // A shape that does not fit leaves the session as it was.
-    tslim_input_shape wrong = {.name = "input", .rank = 4, .dims = {1, 4, SMALL_NETWORK_SIZE, SMALL_NETWORK_SIZE}};
+    tslim_input_shape wrong = {
+        .name = "input", .rank = 4, .dims = {1, 4, SMALL_NETWORK_SIZE, SMALL_NETWORK_SIZE}};
     assert_int_equal(tslim_session_resize(session, &wrong, 1), TSLIM_ERROR_INVALID_ARGUMENT);
     assert_non_null(strstr(tslim_context_message(f->ctx), "'input' is Nx3x12x12, not 1x4x12x12"));
     run(f, session, 1, again);
@@ -192,7 +199,8 @@ static void test_wrong_arguments(void **state) {
     tslim_tensor output = {.data = scores, .bytes = sizeof(scores)};
     tslim_tensor input = input_of(f, 2);
     assert_int_equal(tslim_session_run(session, &input, 1, &output, 1), TSLIM_ERROR_INVALID_ARGUMENT);
-    assert_non_null(strstr(tslim_context_message(f->ctx), "float32 1x3x12x12 in this session, not float32 2x3x12x12"));
+    assert_non_null(
+        strstr(tslim_context_message(f->ctx), "float32 1x3x12x12 in this session, not float32 2x3x12x12"));
     input = input_of(f, 1);
     input.bytes -= 1;
     assert_int_equal(tslim_session_run(session, &input, 1, &output, 1), TSLIM_ERROR_INVALID_ARGUMENT);
@@ -242,7 +250,8 @@ static bool watch(void *user, const char *name, const tslim_tensor *values) {
     if (strcmp(name, "stem_relu") == 0) {
         s->relu = true;
         assert_int_equal(values->dims[1], 16);
-        for (size_t i = 0; i < values->bytes / sizeof(float); i++) assert_true(((float *)values->data)[i] >= 0);
+        for (size_t i = 0; i < values->bytes / sizeof(float); i++)
+            assert_true(((float *)values->data)[i] >= 0);
     }
     if (strcmp(name, "scores") == 0) {
         s->scores = true;

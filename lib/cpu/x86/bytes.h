@@ -28,8 +28,8 @@ TSL_INLINE float *tsl_writable_floats_at(void *base, ptrdiff_t bytes) {
     return (float *)(void *)((char *)base + bytes);
 }
 
-// memcpy of fewer than 2 * largest bytes in moves of fixed sizes, largest (at most 32) and less: rows end in such
-// pieces often enough that a call would show.
+// memcpy of fewer than 2 * largest bytes in moves of fixed sizes, largest (at most 32) and less: rows end in
+// such pieces often enough that a call would show.
 TSL_INLINE void tsl_copy_few_of(void *to, const void *from, size_t bytes, size_t largest) {
     char *t = to;
     const char *f = from;
