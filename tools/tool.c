@@ -179,6 +179,17 @@ static int exit_code(const struct tool *tool, tslim_status status) {
     }
 }
 
+// Dims that no flag gave a size were taken as 1, at which many a model cannot run.
+static bool sizes_were_guessed(const struct tool *tool) {
+    tslim_tensor_info info;
+    for (uint32_t i = 0; tool->graph && i < tslim_graph_input_count(tool->graph); i++) {
+        if (tslim_graph_input_info(tool->graph, i, &info) != TSLIM_OK) continue;
+        for (uint32_t d = 1; d < info.rank; d++)
+            if (info.dims[d] < 0) return tool->n_shapes == 0;
+    }
+    return false;
+}
+
 int tool_finish(struct tool *tool, tslim_status status) {
     tool_end_progress(tool);
     if (fflush(stdout) != 0 || ferror(stdout)) {
@@ -186,7 +197,10 @@ int tool_finish(struct tool *tool, tslim_status status) {
     }
     if (status != TSLIM_OK && !tool->reported) {
         const char *message = tool->context ? tslim_context_message(tool->context) : "";
-        tool_error(tool, status, "%s", *message ? message : tslim_status_name(status));
+        const char *hint = status == TSLIM_ERROR_INVALID_ARGUMENT && sizes_were_guessed(tool)
+                               ? "\n(give the model's symbolic dims a size: --shape 1x3x320x320, for example)"
+                               : "";
+        tool_error(tool, status, "%s%s", *message ? message : tslim_status_name(status), hint);
     }
     tslim_session_destroy(tool->session);
     tslim_dataset_destroy(tool->dataset);
