@@ -44,7 +44,7 @@ typedef struct tslim_limits {
     uint64_t elements; /**< elements of one tensor: 2^31 */
     uint64_t arena_bytes; /**< activations of one session: 8 GiB */
     uint32_t rank; /**< 8, and at most TSLIM_MAX_RANK */
-    uint32_t nesting; /**< graphs within nodes: 32; graphs within nodes are not read yet, so it is never reached */
+    uint32_t nesting; /**< graphs within nodes: 32; none are read yet, so it is never reached */
 } tslim_limits;
 
 /** Instruction sets of the CPU backend, from the plainest on. Values are pinned. */
