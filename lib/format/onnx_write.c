@@ -2,12 +2,12 @@
 // ONNX out. Each message is a small struct whose repeated fields are callbacks over the graph: nothing is
 // built in memory, weights go from the graph to the file.
 #include <inttypes.h>
-#include <pb_encode.h>
 #include <string.h>
 
 #include "base/file.h"
 #include "format/onnx.h"
 #include "format/onnx_spell_out.h"
+#include "format/proto_writer.h"
 #include "onnx.pb.h"
 
 #define IR_VERSION 8 // the oldest that knows every opset written here
@@ -26,23 +26,6 @@ static bool write_bytes(pb_ostream_t *stream, const pb_byte_t *bytes, size_t cou
 }
 
 // ---- Pieces ----
-
-typedef struct text_argument {
-    const char *data;
-    size_t size;
-} text_argument;
-
-static bool encode_text(pb_ostream_t *stream, const pb_field_t *field, void *const *arg) {
-    const text_argument *text = *arg;
-    return pb_encode_tag_for_field(stream, field) &&
-           pb_encode_string(stream, (const pb_byte_t *)text->data, text->size);
-}
-
-static void set_text(pb_callback_t *callback, text_argument *argument, const char *text, size_t size) {
-    *argument = (text_argument){text, size};
-    callback->funcs.encode = encode_text;
-    callback->arg = argument;
-}
 
 typedef struct ints_argument {
     const int64_t *values;
@@ -75,14 +58,14 @@ static bool encode_floats(pb_ostream_t *stream, const pb_field_t *field, void *c
 
 static bool encode_tensor(pb_ostream_t *stream, const pb_field_t *field, const tsl_value *value) {
     tsl_onnx_Tensor message = tsl_onnx_Tensor_init_zero;
-    text_argument name, raw;
+    tsl_proto_text_argument name, raw;
     ints_argument dims = {value->shape.dims, value->shape.rank};
     message.dims.funcs.encode = encode_ints;
     message.dims.arg = &dims;
     message.has_data_type = true;
     message.data_type = (int32_t)value->dtype;
-    set_text(&message.name, &name, value->name, strlen(value->name));
-    set_text(&message.raw_data, &raw, value->data, value->bytes);
+    tsl_proto_put_text(&message.name, &name, value->name, strlen(value->name));
+    tsl_proto_put_text(&message.raw_data, &raw, value->data, value->bytes);
     return pb_encode_tag_for_field(stream, field) &&
            pb_encode_submessage(stream, tsl_onnx_Tensor_fields, &message);
 }
@@ -154,10 +137,10 @@ static bool encode_attribute(
     if (attr->type == TSL_ATTR_TYPE_OPAQUE) // as it came
         return pb_encode_string(stream, (const pb_byte_t *)attr->s, attr->count);
     tsl_onnx_Attribute message = tsl_onnx_Attribute_init_zero;
-    text_argument name, s;
+    tsl_proto_text_argument name, s;
     ints_argument ints = {attr->ints, attr->count};
     floats_argument floats = {attr->floats, attr->count};
-    set_text(&message.name, &name, attr->name, strlen(attr->name));
+    tsl_proto_put_text(&message.name, &name, attr->name, strlen(attr->name));
     message.has_type = true;
     message.type = (int32_t)attr->type;
     switch (attr->type) {
@@ -170,7 +153,7 @@ static bool encode_attribute(
         message.i = attr->i;
         break;
     case TSL_ATTR_TYPE_STRING:
-        set_text(&message.s, &s, attr->s, attr->count);
+        tsl_proto_put_text(&message.s, &s, attr->s, attr->count);
         break;
     case TSL_ATTR_TYPE_TENSOR:
         message.t.funcs.encode = encode_one_tensor;
@@ -203,14 +186,14 @@ static bool encode_nodes(pb_ostream_t *stream, const pb_field_t *field, void *co
         const tsl_node *node = &graph->nodes[i];
         tsl_onnx_Node message = tsl_onnx_Node_init_zero;
         node_argument argument = {graph, node};
-        text_argument name, op_type, domain;
+        tsl_proto_text_argument name, op_type, domain;
         message.input.funcs.encode = encode_inputs;
         message.output.funcs.encode = encode_outputs;
         message.attribute.funcs.encode = encode_attributes;
         message.input.arg = message.output.arg = message.attribute.arg = &argument;
-        set_text(&message.name, &name, node->name, strlen(node->name));
-        set_text(&message.op_type, &op_type, node->op_type, strlen(node->op_type));
-        if (*node->domain) set_text(&message.domain, &domain, node->domain, strlen(node->domain));
+        tsl_proto_put_text(&message.name, &name, node->name, strlen(node->name));
+        tsl_proto_put_text(&message.op_type, &op_type, node->op_type, strlen(node->op_type));
+        if (*node->domain) tsl_proto_put_text(&message.domain, &domain, node->domain, strlen(node->domain));
         if (!pb_encode_tag_for_field(stream, field) ||
             !pb_encode_submessage(stream, tsl_onnx_Node_fields, &message))
             return false;
@@ -224,11 +207,11 @@ static bool encode_dimensions(pb_ostream_t *stream, const pb_field_t *field, voi
     const tsl_shape *shape = *arg;
     for (uint32_t d = 0; d < shape->rank; d++) {
         tsl_onnx_Dimension message = tsl_onnx_Dimension_init_zero;
-        text_argument symbol;
+        tsl_proto_text_argument symbol;
         message.has_dim_value = shape->dims[d] >= 0;
         message.dim_value = shape->dims[d];
         if (shape->dims[d] < 0 && shape->symbols[d])
-            set_text(&message.dim_param, &symbol, shape->symbols[d], strlen(shape->symbols[d]));
+            tsl_proto_put_text(&message.dim_param, &symbol, shape->symbols[d], strlen(shape->symbols[d]));
         if (!pb_encode_tag_for_field(stream, field) ||
             !pb_encode_submessage(stream, tsl_onnx_Dimension_fields, &message))
             return false;
@@ -270,8 +253,8 @@ static bool encode_value_infos(pb_ostream_t *stream, const pb_field_t *field, co
     for (uint32_t i = 0; i < count; i++) {
         tsl_value *value = &graph->values[ids[i]];
         tsl_onnx_ValueInfo message = tsl_onnx_ValueInfo_init_zero;
-        text_argument name;
-        set_text(&message.name, &name, value->name, strlen(value->name));
+        tsl_proto_text_argument name;
+        tsl_proto_put_text(&message.name, &name, value->name, strlen(value->name));
         message.type.funcs.encode = encode_type;
         message.type.arg = value;
         if (!pb_encode_tag_for_field(stream, field) ||
@@ -297,9 +280,9 @@ static bool encode_graph(pb_ostream_t *stream, const pb_field_t *field, void *co
     graph_argument *argument = *arg;
     tslim_graph *graph = argument->graph;
     tsl_onnx_Graph message = tsl_onnx_Graph_init_zero;
-    text_argument name;
+    tsl_proto_text_argument name;
     const char *graph_name = *graph->name ? graph->name : "graph"; // ONNX wants one
-    set_text(&message.name, &name, graph_name, strlen(graph_name));
+    tsl_proto_put_text(&message.name, &name, graph_name, strlen(graph_name));
     message.node.funcs.encode = encode_nodes;
     message.initializer.funcs.encode = encode_initializers;
     message.input.funcs.encode = encode_graph_inputs;
@@ -312,8 +295,8 @@ static bool encode_graph(pb_ostream_t *stream, const pb_field_t *field, void *co
 
 static bool encode_opset(pb_ostream_t *stream, const pb_field_t *field, const char *domain, int64_t version) {
     tsl_onnx_OperatorSetId message = tsl_onnx_OperatorSetId_init_zero;
-    text_argument text;
-    set_text(&message.domain, &text, domain, strlen(domain));
+    tsl_proto_text_argument text;
+    tsl_proto_put_text(&message.domain, &text, domain, strlen(domain));
     message.has_version = true;
     message.version = version;
     return pb_encode_tag_for_field(stream, field) &&
@@ -339,10 +322,10 @@ static bool encode_opsets(pb_ostream_t *stream, const pb_field_t *field, void *c
 static tslim_status encode_model(tslim_graph *graph, const uint8_t *is_initializer, tsl_file_writer *file) {
     graph_argument argument = {graph, is_initializer};
     tsl_onnx_Model model = tsl_onnx_Model_init_zero;
-    text_argument producer;
+    tsl_proto_text_argument producer;
     model.has_ir_version = true;
     model.ir_version = graph->opset > 18 ? 10 : IR_VERSION;
-    set_text(&model.producer_name, &producer, "tinyslim", 8);
+    tsl_proto_put_text(&model.producer_name, &producer, "tinyslim", 8);
     model.graph.funcs.encode = encode_graph;
     model.opset_import.funcs.encode = encode_opsets;
     model.graph.arg = &argument;

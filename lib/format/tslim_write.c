@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // .tslim out: header, section table, GRAPH, DATA.
-#include <pb_encode.h>
 #include <string.h>
 
 #include "base/checked.h"
 #include "base/crc32.h"
 #include "base/file.h"
+#include "format/proto_writer.h"
 #include "format/tslim.h"
 #include "format/tslim_layout.h"
 #include "tslim.pb.h"
@@ -14,23 +14,6 @@ _Static_assert(
     sizeof(tsl_file_header) == 32 && sizeof(tsl_file_section) == 32, "the file's structs have no padding");
 
 // ---- Encoding callbacks; *arg is what stands behind the field ----
-
-typedef struct text_argument {
-    const char *data;
-    size_t size;
-} text_argument;
-
-static bool encode_text(pb_ostream_t *stream, const pb_field_t *field, void *const *arg) {
-    const text_argument *text = *arg;
-    return pb_encode_tag_for_field(stream, field) &&
-           pb_encode_string(stream, (const pb_byte_t *)text->data, text->size);
-}
-
-static void set_text(pb_callback_t *callback, text_argument *argument, const char *text, size_t size) {
-    *argument = (text_argument){text, size};
-    callback->funcs.encode = encode_text;
-    callback->arg = argument;
-}
 
 typedef struct numbers_argument {
     const void *values;
@@ -100,9 +83,9 @@ static bool encode_symbols(pb_ostream_t *stream, const pb_field_t *field, void *
 static bool encode_value(pb_ostream_t *stream, const pb_field_t *field, const encoder *e, uint32_t v) {
     tsl_value *value = &e->graph->values[v];
     tsl_file_Value message = tsl_file_Value_init_zero;
-    text_argument name;
+    tsl_proto_text_argument name;
     numbers_argument dims, scales;
-    set_text(&message.name, &name, value->name, strlen(value->name));
+    tsl_proto_put_text(&message.name, &name, value->name, strlen(value->name));
     message.has_dtype = true;
     message.dtype = (int32_t)value->dtype;
     message.has_shape_known = message.shape_known = value->shape.known;
@@ -141,9 +124,9 @@ static bool encode_attributes(pb_ostream_t *stream, const pb_field_t *field, voi
     for (uint32_t i = 0; i < attrs->count; i++) {
         const tsl_attr *attr = &attrs->items[i];
         tsl_file_Attribute message = tsl_file_Attribute_init_zero;
-        text_argument name, s;
+        tsl_proto_text_argument name, s;
         numbers_argument floats, ints;
-        set_text(&message.name, &name, attr->name, strlen(attr->name));
+        tsl_proto_put_text(&message.name, &name, attr->name, strlen(attr->name));
         message.has_type = true;
         message.type = (uint32_t)attr->type;
         message.has_f = attr->type == TSL_ATTR_TYPE_FLOAT;
@@ -151,7 +134,7 @@ static bool encode_attributes(pb_ostream_t *stream, const pb_field_t *field, voi
         message.has_i = attr->type == TSL_ATTR_TYPE_INT || attr->type == TSL_ATTR_TYPE_TENSOR;
         if (message.has_i) message.i = attr->i;
         if (attr->type == TSL_ATTR_TYPE_STRING || attr->type == TSL_ATTR_TYPE_OPAQUE)
-            set_text(&message.s, &s, attr->s, attr->count);
+            tsl_proto_put_text(&message.s, &s, attr->s, attr->count);
         if (attr->type == TSL_ATTR_TYPE_FLOATS)
             set_numbers(&message.floats, &floats, attr->floats, attr->count, FLOATS);
         if (attr->type == TSL_ATTR_TYPE_INTS)
@@ -168,11 +151,11 @@ static bool encode_nodes(pb_ostream_t *stream, const pb_field_t *field, void *co
     for (uint32_t n = 0; n < e->graph->n_nodes; n++) {
         tsl_node *node = &e->graph->nodes[n];
         tsl_file_Node message = tsl_file_Node_init_zero;
-        text_argument name, op_type, domain;
+        tsl_proto_text_argument name, op_type, domain;
         numbers_argument inputs, outputs;
-        set_text(&message.name, &name, node->name, strlen(node->name));
-        set_text(&message.op_type, &op_type, node->op_type, strlen(node->op_type));
-        if (*node->domain) set_text(&message.domain, &domain, node->domain, strlen(node->domain));
+        tsl_proto_put_text(&message.name, &name, node->name, strlen(node->name));
+        tsl_proto_put_text(&message.op_type, &op_type, node->op_type, strlen(node->op_type));
+        if (*node->domain) tsl_proto_put_text(&message.domain, &domain, node->domain, strlen(node->domain));
         set_numbers(&message.inputs, &inputs, node->inputs, node->n_inputs, INDICES);
         set_numbers(&message.outputs, &outputs, node->outputs, node->n_outputs, INDICES);
         message.attributes.funcs.encode = encode_attributes;
@@ -221,14 +204,14 @@ static bool encode_history(pb_ostream_t *stream, const pb_field_t *field, void *
 static bool encode_graph(pb_ostream_t *stream, const tslim_graph *graph, const uint64_t *offsets) {
     tsl_file_Graph message = tsl_file_Graph_init_zero;
     encoder e = {graph, offsets};
-    text_argument name;
+    tsl_proto_text_argument name;
     numbers_argument inputs, outputs;
     // nanopb's callbacks take a pointer that is not const; they only read.
     union {
         const void *read;
         void *given;
     } preparation = {&graph->preparation}, whole = {graph};
-    set_text(&message.name, &name, graph->name, strlen(graph->name));
+    tsl_proto_put_text(&message.name, &name, graph->name, strlen(graph->name));
     message.has_opset = message.has_optimized = true;
     message.opset = graph->opset;
     message.optimized = graph->optimized;
