@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Functions of two values, with broadcasting. Floats go through the dispatch table; so do sums and products
-// of two symmetric INT8 tensors; other mixes of INT8 and float are computed in float; other types in double
+// of two INT8 tensors; other mixes of INT8 and float are computed in float; other types in double
 // or int64.
 #include <inttypes.h>
 #include <string.h>
@@ -49,6 +49,9 @@ static void run_s8(const void *user, uint8_t *const *data, const ptrdiff_t *stri
         .n = count,
         .a_scale = b->a_scale,
         .b_scale = b->b_scale,
+        .a_zero = b->a_zero,
+        .b_zero = b->b_zero,
+        .offset = b->offset,
         .lo = b->lo,
         .hi = b->hi,
         .a = (const int8_t *)data[1],
@@ -64,6 +67,9 @@ static void run_s8(const void *user, uint8_t *const *data, const ptrdiff_t *stri
     args = (tsl_binary_s8_args){.op = b->op,
         .a_scale = b->a_scale,
         .b_scale = b->b_scale,
+        .a_zero = b->a_zero,
+        .b_zero = b->b_zero,
+        .offset = b->offset,
         .lo = b->lo,
         .hi = b->hi,
         .a = blocks[1],
@@ -318,13 +324,19 @@ static bool is_float_or_quantized(const tsl_tensor *t) {
     return t->dtype == TSLIM_DTYPE_FLOAT || (tsl_is_quantized(t) && t->quant.n_scales == 1);
 }
 
-// The loop for symmetric INT8, with the multipliers computed in double and rounded once.
+// The loop for INT8, with the multipliers computed in double and rounded once. A sum's zero points become one
+// offset.
 static void choose_s8(
     const tsl_step *step, const tsl_tensor *a, const tsl_tensor *b, const tsl_tensor *y, tsl_binary *binary) {
     double sa = (double)tsl_scale(a), sb = (double)tsl_scale(b), sy = (double)tsl_scale(y);
     binary->a_scale = (float)(binary->op == TSL_OP_MUL ? sa * sb / sy : sa / sy);
     binary->b_scale = (float)(binary->op == TSL_OP_SUB ? -(sb / sy) : sb / sy);
-    tsl_step_quantized_bounds(step, tsl_scale(y), &binary->lo, &binary->hi);
+    double za = a->quant.zero_point, zb = b->quant.zero_point, zy = y->quant.zero_point;
+    binary->a_zero = (float)za;
+    binary->b_zero = (float)zb;
+    if (binary->op != TSL_OP_MUL) zy -= za * (double)binary->a_scale + zb * (double)binary->b_scale;
+    binary->offset = (float)zy;
+    tsl_step_quantized_bounds(step, y, &binary->lo, &binary->hi);
     binary->loop = run_s8;
 }
 
@@ -339,8 +351,8 @@ bool tsl_binary_choose(const tsl_prepare *p, tsl_op op, const tsl_tensor *a, con
             !is_vector(op))
             return false;
         binary->loop = run_mixed;
-        bool symmetric = tsl_is_symmetric(a) && tsl_is_symmetric(b) && tsl_is_symmetric(y);
-        if (symmetric && (op == TSL_OP_ADD || op == TSL_OP_SUB || op == TSL_OP_MUL))
+        bool plain = tsl_is_plain_int8(a) && tsl_is_plain_int8(b) && tsl_is_plain_int8(y);
+        if (plain && (op == TSL_OP_ADD || op == TSL_OP_SUB || op == TSL_OP_MUL))
             choose_s8(p->step, a, b, y, binary);
         return true;
     }

@@ -186,26 +186,29 @@ static tslim_status read_scale(const tsl_prepare *p, const tsl_tensor *t, const 
     return TSLIM_OK;
 }
 
-static float to_steps(double real, double scale) {
-    double steps = nearbyint(real / scale);
+static float to_steps(double real, double scale, int32_t zero_point) {
+    double steps = nearbyint(real / scale) + zero_point;
     return (float)(steps > -128 ? steps < 127 ? steps : 127 : -128);
 }
 
-static void set_bounds(const tsl_step_epilogue *e, bool to_int8, double y_scale, tsl_coefficients *c) {
+static void set_bounds(const tsl_step *step, bool to_int8, double y_scale, tsl_coefficients *c) {
+    const tsl_step_epilogue *e = &step->epilogue;
+    int32_t zero_point = step->outputs[0].quant.zero_point;
     c->lo = e->clamp ? e->lo : -INFINITY;
     c->hi = e->clamp ? e->hi : INFINITY;
     if (!to_int8) return;
-    c->lo = to_steps((double)c->lo, y_scale);
-    c->hi = to_steps((double)c->hi, y_scale);
+    c->lo = to_steps((double)c->lo, y_scale, zero_point);
+    c->hi = to_steps((double)c->hi, y_scale, zero_point);
 }
 
 static void fill_bias(const tsl_coefficients *c, const float *data, float *padded) {
     size_t step = c->bias_tensor && tsl_tensor_elements(c->bias_tensor) == 1 ? 0 : 1;
-    for (size_t i = 0; i < c->groups * c->padded; i++) padded[i] = 0;
+    for (size_t i = 0; i < c->groups * c->padded; i++) padded[i] = (float)c->offset;
     if (!data) return;
     for (size_t group = 0; group < c->groups; group++)
         for (size_t j = 0; j < c->n; j++)
-            padded[group * c->padded + j] = (float)((double)data[(group * c->n + j) * step] * c->bias_factor);
+            padded[group * c->padded + j] =
+                (float)((double)data[(group * c->n + j) * step] * c->bias_factor + c->offset);
 }
 
 static tslim_status prepare_bias(const tsl_prepare *p, tsl_kernel *kernel, tsl_coefficients *c) {
@@ -242,11 +245,11 @@ static tslim_status prepare_residual(const tsl_prepare *p, double y_scale, tsl_c
     c->residual = z;
     c->residual_after = c->is_int8 && z->dtype == TSLIM_DTYPE_FLOAT;
     if (z->dtype == TSLIM_DTYPE_FLOAT) return c->is_int8 && !c->to_float ? tsl_cpu_unsupported(p) : TSLIM_OK;
-    if (z->dtype != TSLIM_DTYPE_INT8 || !c->is_int8 || z->quant.zero_point != 0)
-        return tsl_cpu_unsupported(p);
+    if (z->dtype != TSLIM_DTYPE_INT8 || !c->is_int8) return tsl_cpu_unsupported(p);
     double z_scale = 0;
     TSL_TRY(read_scale(p, z, "residual", &z_scale));
     c->z_scale = (float)(z_scale / y_scale);
+    c->offset -= z->quant.zero_point * (double)c->z_scale;
     return TSLIM_OK;
 }
 
@@ -281,20 +284,23 @@ tslim_status tsl_coefficients_prepare(const tsl_prepare *p, tsl_kernel *kernel, 
     if (c->is_int8) {
         double a_scale = 0;
         if ((a->dtype != TSLIM_DTYPE_INT8 && a->dtype != TSLIM_DTYPE_UINT8) ||
-            (!c->to_float && (y->dtype != TSLIM_DTYPE_INT8 || y->quant.zero_point != 0)))
+            (!c->to_float && y->dtype != TSLIM_DTYPE_INT8))
             return tsl_cpu_unsupported(p);
         c->a_kind = a->dtype == TSLIM_DTYPE_UINT8 ? TSL_ACTIVATION_U8
                     : a->non_negative             ? TSL_ACTIVATION_NON_NEGATIVE
                                                   : TSL_ACTIVATION_S8;
         c->zero_point = a->quant.zero_point;
         TSL_TRY(read_scale(p, a, "input", &a_scale));
-        if (!c->to_float) TSL_TRY(read_scale(p, y, "output", &y_scale));
+        if (!c->to_float) {
+            TSL_TRY(read_scale(p, y, "output", &y_scale));
+            c->offset = y->quant.zero_point;
+        }
         TSL_TRY(prepare_scales(p, &w->quant, alpha * a_scale / y_scale, c));
         c->bias_factor = beta / y_scale;
     } else if (a->dtype != TSLIM_DTYPE_FLOAT || w->dtype != TSLIM_DTYPE_FLOAT || !c->to_float) {
         return tsl_cpu_unsupported(p);
     }
-    set_bounds(&p->step->epilogue, !c->to_float, y_scale, c);
+    set_bounds(p->step, !c->to_float, y_scale, c);
     TSL_TRY(prepare_residual(p, y_scale, c));
     return prepare_bias(p, kernel, c);
 }

@@ -141,19 +141,21 @@ typedef struct tsl_scale_shift_f32_args {
     float lo, hi;
 } tsl_scale_shift_f32_args;
 
-// y[i] = rne(clamp(x[i] * inverse_scale, lo, hi))
+// y[i] = rne(clamp(x[i] * inverse_scale, lo, hi)) + zero_point: the bounds are those of the type less the zero
+// point, which comes last so that ties are rounded as ONNX does.
 typedef struct tsl_quantize_s8_args {
     const float *x;
     int8_t *y;
     size_t n;
-    float inverse_scale, lo, hi;
+    float inverse_scale, zero_point, lo, hi;
 } tsl_quantize_s8_args;
 
+// y[i] = (x[i] - zero_point) * scale
 typedef struct tsl_dequantize_s8_args {
     const int8_t *x;
     float *y;
     size_t n;
-    float scale;
+    float scale, zero_point;
 } tsl_dequantize_s8_args;
 
 // y[i] = table[(uint8_t)x[i]]
@@ -164,26 +166,27 @@ typedef struct tsl_table_s8_args {
     const int8_t *table; // 256
 } tsl_table_s8_args;
 
-// Add: rne(clamp(fmaf(a, a_scale, b * b_scale))); Sub: b_scale is negative; Mul: rne(clamp((float)(a * b) *
-// a_scale))
+// Add: rne(clamp(fmaf(a, a_scale, fmaf(b, b_scale, offset)))); Sub: b_scale is negative;
+// Mul: rne(clamp(fmaf((float)((a - a_zero) * (b - b_zero)), a_scale, offset)))
 typedef struct tsl_binary_s8_args {
     tsl_op op;
     const int8_t *a, *b;
     int8_t *y;
     size_t n;
     bool a_scalar, b_scalar;
-    float a_scale, b_scale, lo, hi;
+    float a_scale, b_scale, a_zero, b_zero, offset, lo, hi;
 } tsl_binary_s8_args;
 
 // y[c] = scale * sum over taps t of weights[t] * x[c] at `x` + taps[t]; without weights each is 1. Float sums
 // go in groups of 64 taps. x is float or int8, as in the function's name; int8 sums without weights are
-// exact.
+// exact. Of int8: fmaf(sum - shift, scale, offset).
 typedef struct tsl_window_sum_args {
     const void *x;
     const ptrdiff_t *taps; // byte offsets
     const float *weights;
     size_t n_taps, channels;
     float scale, lo, hi;
+    float shift, offset; // of int8 only
     float *y; // one of the two is NULL
     int8_t *y_s8; // only for int8: rounded to nearest even
 } tsl_window_sum_args;

@@ -16,10 +16,11 @@ void tsl_step_bounds(const tsl_step *step, float *lo, float *hi) {
     *hi = step->epilogue.clamp ? step->epilogue.hi : INFINITY;
 }
 
-void tsl_step_quantized_bounds(const tsl_step *step, float scale, float *lo, float *hi) {
+void tsl_step_quantized_bounds(const tsl_step *step, const tsl_tensor *y, float *lo, float *hi) {
     tsl_step_bounds(step, lo, hi);
-    float q_lo = (float)nearbyint((double)*lo / (double)scale);
-    float q_hi = (float)nearbyint((double)*hi / (double)scale);
+    double scale = (double)tsl_scale(y), zero_point = y->quant.zero_point;
+    float q_lo = (float)(nearbyint((double)*lo / scale) + zero_point);
+    float q_hi = (float)(nearbyint((double)*hi / scale) + zero_point);
     *lo = q_lo > -128.0f ? fminf(q_lo, 127.0f) : -128.0f;
     *hi = q_hi < 127.0f ? fmaxf(q_hi, -128.0f) : 127.0f;
 }

@@ -17,10 +17,9 @@ static inline bool tsl_is_quantized(const tsl_tensor *t) {
 static inline float tsl_scale(const tsl_tensor *t) {
     return t->quant.scales[0];
 }
-// Symmetric INT8, one scale: what the quick kernels take.
-static inline bool tsl_is_symmetric(const tsl_tensor *t) {
-    return t->dtype == TSLIM_DTYPE_INT8 && t->quant.scales && t->quant.n_scales == 1 &&
-           t->quant.zero_point == 0;
+// INT8 of one scale, with any zero point: what the quick kernels take.
+static inline bool tsl_is_plain_int8(const tsl_tensor *t) {
+    return t->dtype == TSLIM_DTYPE_INT8 && t->quant.scales && t->quant.n_scales == 1;
 }
 static inline double tsl_dequantized(const tsl_tensor *t, double q) {
     return (q - t->quant.zero_point) * (double)tsl_scale(t);
@@ -30,8 +29,8 @@ double tsl_quantized(const tsl_tensor *t, double real);
 
 // The step's clamp, or open bounds.
 void tsl_step_bounds(const tsl_step *step, float *lo, float *hi);
-// The same in units of a quantized output, and within -128..127.
-void tsl_step_quantized_bounds(const tsl_step *step, float scale, float *lo, float *hi);
+// The same as the numbers that an INT8 `y` stores for them, within -128..127.
+void tsl_step_quantized_bounds(const tsl_step *step, const tsl_tensor *y, float *lo, float *hi);
 
 // attribute `axis` (or its default) as 0..rank-1; INVALID_ARGUMENT.
 tslim_status tsl_step_axis(const tsl_prepare *p, int64_t default_axis, uint32_t rank, uint32_t *axis);

@@ -14,6 +14,7 @@ typedef struct pool_state {
     bool side_by_side; // channels
     int64_t batch, channels;
     double multiplier; // of a sum; divided by the count of a window
+    float x_zero, y_zero; // zero points
     float lo, hi;
     const uint8_t *table; // MaxPool between two scales
     size_t worker_bytes; // of taps
@@ -69,7 +70,9 @@ static void run_sum(const pool_state *s, const uint8_t *x, uint8_t *y, const ptr
         .channels = channels,
         .lo = s->lo,
         .hi = s->hi,
-        .scale = (float)(s->multiplier / (double)count)};
+        .scale = (float)(s->multiplier / (double)count),
+        .shift = s->x_zero * (float)n_taps,
+        .offset = s->y_zero};
     if (s->bytes) {
         args.y_s8 = (int8_t *)y;
         s->functions->window_sum_s8(&args);
@@ -143,7 +146,7 @@ tslim_status tsl_pool_prepare(
     s->batch = x->dims[0];
     s->channels = x->dims[1];
     s->side_by_side = channels_touch(x) && channels_touch(y);
-    s->bytes = tsl_is_symmetric(x) && tsl_is_symmetric(y);
+    s->bytes = tsl_is_plain_int8(x) && tsl_is_plain_int8(y);
     s->multiplier = 1;
     kernel->run = run_pool;
     kernel->name = maximum ? "max pool" : "average pool";
@@ -153,7 +156,9 @@ tslim_status tsl_pool_prepare(
     tsl_step_bounds(p->step, &s->lo, &s->hi);
     if (s->bytes) {
         s->multiplier = (double)tsl_scale(x) / (double)tsl_scale(y);
-        tsl_step_quantized_bounds(p->step, tsl_scale(y), &s->lo, &s->hi);
+        s->x_zero = (float)x->quant.zero_point;
+        s->y_zero = (float)y->quant.zero_point;
+        tsl_step_quantized_bounds(p->step, y, &s->lo, &s->hi);
         if (maximum) TSL_TRY(tsl_move_prepare(p, x, y, &s->table));
     }
     uint64_t taps = (uint64_t)window->kernel[0] * (uint64_t)window->kernel[1];

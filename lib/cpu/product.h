@@ -43,6 +43,7 @@ typedef struct tsl_coefficients {
     float *bias; // NULL: made at each run, in the scratch
     size_t bias_scratch;
     double bias_factor; // from the bias's unit to the output's
+    double offset; // in the output's unit: what the zero points of output and residual come to
     const tsl_tensor *residual; // of the step, or NULL
     float z_scale;
     bool residual_after; // a float residual of an INT8 product: the kernel does not know it

@@ -7,14 +7,15 @@
 
 typedef struct quantize_state {
     const tsl_cpu_functions *functions;
-    float scale, inverse, lo, hi;
-    const tsl_tensor *quantized; // not symmetric INT8: goes element by element
+    float scale, inverse, zero_point, lo, hi;
+    const tsl_tensor *quantized; // not INT8: goes element by element
     const uint8_t *table; // both sides are quantized
 } quantize_state;
 
 static void run_quantize(const void *user, uint8_t *const *data, const ptrdiff_t *strides, size_t count) {
     const quantize_state *s = user;
     tsl_quantize_s8_args args = {.inverse_scale = s->inverse,
+        .zero_point = s->zero_point,
         .lo = s->lo,
         .hi = s->hi,
         .n = count,
@@ -40,13 +41,13 @@ static void run_quantize(const void *user, uint8_t *const *data, const ptrdiff_t
 static void run_dequantize(const void *user, uint8_t *const *data, const ptrdiff_t *strides, size_t count) {
     const quantize_state *s = user;
     tsl_dequantize_s8_args args = {
-        .scale = s->scale, .n = count, .x = (const int8_t *)data[1], .y = (float *)(void *)data[0]};
+        .scale = s->scale, .zero_point = s->zero_point, .n = count, .x = (const int8_t *)data[1], .y = (float *)(void *)data[0]};
     if (strides[0] == 4 && strides[1] == 1) {
         s->functions->dequantize_s8(&args);
         return;
     }
     for (size_t i = 0; i < count; i++) {
-        float y = (float)(int8_t)data[1][(ptrdiff_t)i * strides[1]] * s->scale;
+        float y = ((float)(int8_t)data[1][(ptrdiff_t)i * strides[1]] - s->zero_point) * s->scale;
         memcpy(data[0] + (ptrdiff_t)i * strides[0], &y, sizeof y);
     }
 }
@@ -99,8 +100,13 @@ tslim_status tsl_cpu_prepare_quantize(tsl_prepare *p, tsl_kernel *kernel) {
         return tsl_cpu_unsupported(p);
     s->scale = tsl_scale(q);
     s->inverse = (float)(1.0 / (double)s->scale);
-    tsl_step_quantized_bounds(p->step, s->scale, &s->lo, &s->hi);
-    if (tsl_is_symmetric(q)) return TSLIM_OK;
+    if (tsl_is_plain_int8(q)) {
+        s->zero_point = (float)q->quant.zero_point;
+        tsl_step_quantized_bounds(p->step, q, &s->lo, &s->hi);
+        s->lo -= s->zero_point;
+        s->hi -= s->zero_point;
+        return TSLIM_OK;
+    }
     tsl_tensor *copy = tsl_arena_copy(p->arena, q, sizeof(*q));
     TSL_REQUIRE_MEMORY(copy, sizeof(*copy));
     s->quantized = copy;

@@ -24,6 +24,7 @@ typedef struct resize_state {
     resize_axis axes[2]; // rows and columns
     bool side_by_side;
     float multiplier, lo, hi;
+    float x_zero, y_zero; // zero points
 } resize_state;
 
 // How the attributes say to find the source of a result index.
@@ -68,6 +69,8 @@ static void run_pixel(const resize_task *t, int64_t n, int64_t h, int64_t w) {
     float weights[MAX_TAPS * MAX_TAPS];
     tsl_window_sum_args args = {
         .taps = taps, .weights = weights, .scale = s->multiplier, .lo = s->lo, .hi = s->hi};
+    args.shift = s->x_zero; // the weights' sum is 1
+    args.offset = s->y_zero;
     for (uint32_t i = 0; i < rows->taps; i++) {
         for (uint32_t j = 0; j < columns->taps; j++) {
             int64_t at_row = h * rows->taps + i, at_column = w * columns->taps + j;
@@ -211,8 +214,8 @@ static tslim_status prepare_weighted(
     static const int64_t first_index = 0;
     static const float whole = 1.0f;
     kernel->run = run_weighted;
-    bool types = (x->dtype == TSLIM_DTYPE_FLOAT || tsl_is_symmetric(x)) &&
-                 (y->dtype == TSLIM_DTYPE_FLOAT || (tsl_is_symmetric(x) && tsl_is_symmetric(y)));
+    bool types = (x->dtype == TSLIM_DTYPE_FLOAT || tsl_is_plain_int8(x)) &&
+                 (y->dtype == TSLIM_DTYPE_FLOAT || (tsl_is_plain_int8(x) && tsl_is_plain_int8(y)));
     if (!types) return tsl_cpu_unsupported(p);
     bool planes = (x->rank == 3 || x->rank == 4) && x->dims[0] == y->dims[0] && x->dims[1] == y->dims[1];
     TSL_REQUIRE(planes, TSLIM_ERROR_UNSUPPORTED, "node '%s': resampling of rank %u, or of the first two dims",
@@ -224,8 +227,10 @@ static tslim_status prepare_weighted(
     double in_scale = tsl_is_quantized(x) ? (double)tsl_scale(x) : 1.0;
     double out_scale = tsl_is_quantized(y) ? (double)tsl_scale(y) : 1.0;
     s->multiplier = (float)(in_scale / out_scale);
+    if (tsl_is_quantized(x)) s->x_zero = (float)x->quant.zero_point;
+    if (tsl_is_quantized(y)) s->y_zero = (float)y->quant.zero_point;
     if (tsl_is_quantized(y))
-        tsl_step_quantized_bounds(p->step, tsl_scale(y), &s->lo, &s->hi);
+        tsl_step_quantized_bounds(p->step, y, &s->lo, &s->hi);
     else
         tsl_step_bounds(p->step, &s->lo, &s->hi);
     return TSLIM_OK;

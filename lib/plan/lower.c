@@ -5,7 +5,8 @@
 #include "plan/describe.h"
 #include "plan/plan.h"
 
-// ---- Which values are never negative: kernels for those are faster, and exact all the same ----
+// ---- Which values are never negative: kernels for those are faster, and exact all the same. Of INT8 the
+// stored numbers are meant, which follow the reals where the zero point is 0. ----
 
 static bool input_is_non_negative(const tsl_plan *plan, const tsl_node *node, uint32_t i) {
     if (i >= node->n_inputs || node->inputs[i] == TSL_NONE) return false;
@@ -18,7 +19,16 @@ static bool all_inputs_are_non_negative(const tsl_plan *plan, const tsl_node *no
     return node->n_inputs > 0;
 }
 
+static bool has_zero_point(const tsl_plan *plan, const tsl_node *node) {
+    for (uint32_t i = 0; i < node->n_outputs; i++) {
+        const tsl_value *output = tsl_node_output(plan->graph, node, i);
+        if (output && output->quant.zero_point != 0) return true;
+    }
+    return false;
+}
+
 static bool output_is_non_negative(const tsl_plan *plan, const tsl_node *node) {
+    if (has_zero_point(plan, node)) return false;
     if (node->epilogue.clamp && node->epilogue.lo >= 0) return true;
     switch (node->op) {
     case TSL_OP_RELU:
