@@ -123,8 +123,13 @@ static tslim_status set_sizes(const tsl_tensor *tensor, tsl_weights *w, size_t *
 
 tslim_status tsl_weights_prepare(
     const tsl_prepare *p, tsl_kernel *kernel, const tsl_tensor *tensor, size_t count, tsl_weights *w) {
+    return tsl_weights_prepare_operand(p, kernel, tensor, 1, count, w);
+}
+
+tslim_status tsl_weights_prepare_operand(const tsl_prepare *p, tsl_kernel *kernel, const tsl_tensor *tensor,
+    uint32_t index, size_t count, tsl_weights *w) {
     *w = (tsl_weights){
-        .request = {.op = p->step->op, .attrs = p->step->attrs, .weights = *tensor, .input_index = 1},
+        .request = {.op = p->step->op, .attrs = p->step->attrs, .weights = *tensor, .input_index = index},
         .functions = p->functions,
         .count = count};
     size_t bytes = 0;

@@ -199,6 +199,26 @@ typedef struct tsl_window_max_args {
     void *y;
 } tsl_window_max_args;
 
+// One step of an LSTM cell with its usual functions. Gates i, o, f and the candidate lie `stride` floats
+// apart and are clamped to -clip..clip first: c = sigmoid(f) * c + sigmoid(i) * tanh(candidate); h =
+// sigmoid(o) * tanh(c)
+typedef struct tsl_lstm_cell_f32_args {
+    const float *gates;
+    size_t n, stride;
+    float clip;
+    float *c, *h;
+} tsl_lstm_cell_f32_args;
+
+// The end of a step of a GRU cell: h = z * (h - candidate) + candidate, candidate = tanh(clamp(x + r *
+// product)).
+typedef struct tsl_gru_cell_f32_args {
+    const float *z, *x;
+    const float *r, *product; // both NULL: x alone
+    size_t n;
+    float clip;
+    float *h;
+} tsl_gru_cell_f32_args;
+
 // One row. y may be x.
 typedef struct tsl_softmax_f32_args {
     const float *x;

@@ -45,6 +45,7 @@ static size_t spatial_attribute(const tsl_attrs *attrs, tsl_attr_id id, uint32_t
 static void read_taps(const tsl_pack_request *request, tsl_taps *taps) {
     const tsl_tensor *w = &request->weights;
     *taps = (tsl_taps){{1, 1}, {1, 1}};
+    if (request->op != TSL_OP_CONV && request->op != TSL_OP_CONV_TRANSPOSE) return;
     for (uint32_t axis = 0; axis + 2 < w->rank; axis++) {
         uint32_t i = axis + (4 - w->rank); // a 1-D kernel has one row
         taps->kernel[i] = (size_t)w->dims[axis + 2];
@@ -55,8 +56,17 @@ static void read_taps(const tsl_pack_request *request, tsl_taps *taps) {
     }
 }
 
+// Gates of a recurrent operator; 0 for any other.
+static int64_t gate_count(tsl_op op) {
+    return op == TSL_OP_LSTM ? 4 : op == TSL_OP_GRU ? 3 : op == TSL_OP_RNN ? 1 : 0;
+}
+
 static bool is_packable(const tsl_pack_request *request) {
     const tsl_tensor *w = &request->weights;
+    const int64_t gates = gate_count(request->op);
+    if (gates) // W and R
+        return (request->input_index == 1 || request->input_index == 2) && w->dtype == TSLIM_DTYPE_FLOAT &&
+               w->rank == 3 && w->dims[1] % gates == 0;
     if (request->input_index != 1 || (w->dtype != TSLIM_DTYPE_FLOAT && w->dtype != TSLIM_DTYPE_INT8))
         return false;
     switch (request->op) {
@@ -87,6 +97,17 @@ static bool set_sources(const tsl_pack_request *request, tsl_pack_geometry *g) {
         g->source_n = transposed ? columns : g->n_taps;
         g->source_k = transposed ? g->n_taps : columns;
         columns = (size_t)dims[1];
+    } else if (gate_count(request->op)) {
+        size_t gates = (size_t)gate_count(request->op);
+        g->n_taps = 1;
+        rows = columns / gates;
+        columns = (size_t)dims[2];
+        transposed = true;
+        g->source_n = columns;
+        g->source_k = 1;
+        if (!tsl_mul_size((size_t)dims[0], gates, &g->groups) ||
+            !tsl_mul_size(rows, columns, &g->source_group))
+            return false;
     } else {
         g->groups = g->n_taps = 1;
         g->source_n = transposed ? columns : 1;

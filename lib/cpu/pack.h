@@ -10,6 +10,8 @@
 //                 of all groups, 64-byte aligned: int32 sums of each output channel's weights, padded to 16 a
 //                 group.
 // DEPTHWISE:      [kernel position][channel, padded to 16].
+//
+// The gates of LSTM, GRU and RNN are groups: of each direction, one gate after the other.
 #ifndef TSL_CPU_PACK_H
 #define TSL_CPU_PACK_H
 

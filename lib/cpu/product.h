@@ -29,6 +29,9 @@ typedef struct tsl_weights {
 // `tensor` is operand 1 of the step, or a view of its first matrix with `count` in all.
 tslim_status tsl_weights_prepare(
     const tsl_prepare *p, tsl_kernel *kernel, const tsl_tensor *tensor, size_t count, tsl_weights *w);
+// The same for operand `index`.
+tslim_status tsl_weights_prepare_operand(const tsl_prepare *p, tsl_kernel *kernel, const tsl_tensor *tensor,
+    uint32_t index, size_t count, tsl_weights *w);
 // The packed weights of this run; `data` are the row-major ones, needed when they are not constant.
 const void *tsl_weights_at_run(const tsl_weights *w, const tsl_run *run, const void *data);
 

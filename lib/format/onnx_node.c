@@ -11,6 +11,7 @@ typedef struct attribute {
     tsl_onnx_Attribute message;
     tsl_view name, s, t, reference;
     tsl_numbers ints, floats;
+    tsl_views strings;
 } attribute;
 
 static tslim_status parse_attribute(tsl_onnx_reader *reader, tsl_view message, attribute *a) {
@@ -21,6 +22,7 @@ static tslim_status parse_attribute(tsl_onnx_reader *reader, tsl_view message, a
     tsl_proto_want_view(&a->message.ref_attr_name, &a->reference);
     tsl_proto_want_varints(&a->message.ints, &a->ints, &reader->proto);
     tsl_proto_want_floats(&a->message.floats, &a->floats, &reader->proto);
+    tsl_proto_want_views(&a->message.strings, &a->strings, &reader->proto);
     return tsl_proto_parse(&reader->proto, message, tsl_onnx_Attribute_fields, &a->message, "attribute");
 }
 
@@ -32,6 +34,7 @@ static int attribute_type(const attribute *a) {
     if (a->s.data) return TSL_ATTR_TYPE_STRING;
     if (a->t.data) return TSL_ATTR_TYPE_TENSOR;
     if (a->floats.count) return TSL_ATTR_TYPE_FLOATS;
+    if (a->strings.count) return TSL_ATTR_TYPE_STRINGS;
     return a->ints.count ? TSL_ATTR_TYPE_INTS : 0;
 }
 
@@ -39,6 +42,24 @@ static tslim_status copy_numbers(
     tsl_onnx_reader *reader, const tsl_numbers *numbers, size_t element_size, const void **copy) {
     *copy = tsl_arena_copy(&reader->graph->arena, numbers->data, numbers->count * element_size);
     TSL_REQUIRE_MEMORY(*copy, numbers->count * element_size);
+    return TSLIM_OK;
+}
+
+// One behind the other, each with a 0 at its end.
+static tslim_status copy_strings(tsl_onnx_reader *reader, const tsl_views *strings, tsl_attr *attr) {
+    size_t bytes = 0; // all of them lie in the file
+    for (size_t i = 0; i < strings->count; i++) bytes += strings->items[i].size + 1;
+    char *copy = tsl_arena_alloc(&reader->graph->arena, bytes + 1);
+    TSL_REQUIRE_MEMORY(copy, bytes + 1);
+    attr->s = copy;
+    attr->count = bytes;
+    for (size_t i = 0; i < strings->count; i++) {
+        const char *text;
+        TSL_TRY(tsl_proto_text(&reader->proto, strings->items[i], &text));
+        memcpy(copy, text, strings->items[i].size + 1);
+        copy += strings->items[i].size + 1;
+    }
+    *copy = '\0';
     return TSLIM_OK;
 }
 
@@ -79,7 +100,9 @@ static tslim_status convert_attribute(
         attr->ints = copy;
         attr->count = a->ints.count;
         return TSLIM_OK;
-    default: // graphs, strings, ...: kept as they are, to be written back
+    case TSL_ATTR_TYPE_STRINGS:
+        return copy_strings(reader, &a->strings, attr);
+    default: // graphs, ...: kept as they are, to be written back
         attr->type = TSL_ATTR_TYPE_OPAQUE;
         attr->count = message.size;
         attr->s = tsl_arena_string_n(&reader->graph->arena, (const char *)message.data, message.size);
@@ -97,6 +120,7 @@ static tslim_status read_attribute(
     if (status == TSLIM_OK) status = convert_attribute(reader, message, &a, node_name, attr);
     tsl_numbers_free(&a.ints);
     tsl_numbers_free(&a.floats);
+    tsl_views_free(&a.strings);
     return status;
 }
 

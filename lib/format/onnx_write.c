@@ -131,6 +131,19 @@ static bool encode_outputs(pb_ostream_t *stream, const pb_field_t *field, void *
     return encode_names(stream, field, n->graph, n->node->outputs, n->node->n_outputs);
 }
 
+// Strings that lie one behind the other, each with a 0 at its end.
+static bool encode_strings(pb_ostream_t *stream, const pb_field_t *field, void *const *arg) {
+    const tsl_proto_text_argument *text = *arg;
+    for (size_t at = 0; at < text->size;) {
+        size_t length = strlen(text->data + at);
+        if (!pb_encode_tag_for_field(stream, field) ||
+            !pb_encode_string(stream, (const pb_byte_t *)text->data + at, length))
+            return false;
+        at += length + 1;
+    }
+    return true;
+}
+
 static bool encode_attribute(
     pb_ostream_t *stream, const pb_field_t *field, const tslim_graph *graph, const tsl_attr *attr) {
     if (!pb_encode_tag_for_field(stream, field)) return false;
@@ -166,6 +179,11 @@ static bool encode_attribute(
     case TSL_ATTR_TYPE_INTS:
         message.ints.funcs.encode = encode_ints;
         message.ints.arg = &ints;
+        break;
+    case TSL_ATTR_TYPE_STRINGS:
+        s = (tsl_proto_text_argument){attr->s, attr->count};
+        message.strings.funcs.encode = encode_strings;
+        message.strings.arg = &s;
         break;
     case TSL_ATTR_TYPE_OPAQUE:
         break;

@@ -202,6 +202,7 @@ static tslim_status read_attribute(file_reader *r, tsl_view view, tsl_attr *attr
                     attr->name, message.i);
             break;
         case TSL_ATTR_TYPE_STRING:
+        case TSL_ATTR_TYPE_STRINGS:
         case TSL_ATTR_TYPE_OPAQUE:
             attr->count = s.size;
             attr->s = tsl_arena_string_n(&r->graph->arena, (const char *)s.data, s.size);

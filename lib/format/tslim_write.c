@@ -133,7 +133,8 @@ static bool encode_attributes(pb_ostream_t *stream, const pb_field_t *field, voi
         if (message.has_f) message.f = attr->f;
         message.has_i = attr->type == TSL_ATTR_TYPE_INT || attr->type == TSL_ATTR_TYPE_TENSOR;
         if (message.has_i) message.i = attr->i;
-        if (attr->type == TSL_ATTR_TYPE_STRING || attr->type == TSL_ATTR_TYPE_OPAQUE)
+        if (attr->type == TSL_ATTR_TYPE_STRING || attr->type == TSL_ATTR_TYPE_STRINGS ||
+            attr->type == TSL_ATTR_TYPE_OPAQUE)
             tsl_proto_put_text(&message.s, &s, attr->s, attr->count);
         if (attr->type == TSL_ATTR_TYPE_FLOATS)
             set_numbers(&message.floats, &floats, attr->floats, attr->count, FLOATS);

@@ -59,3 +59,10 @@ const float *tsl_attrs_floats(const tsl_attrs *attrs, tsl_attr_id id, size_t *co
     *count = attr ? attr->count : 0;
     return attr ? attr->floats : NULL;
 }
+
+const char *tsl_attrs_string_at(const tsl_attrs *attrs, tsl_attr_id id, size_t index) {
+    const tsl_attr *attr = find_typed(attrs, id, TSL_ATTR_TYPE_STRINGS);
+    size_t at = 0;
+    for (; attr && at < attr->count && index > 0; index--) at += strlen(attr->s + at) + 1;
+    return attr && at < attr->count ? attr->s + at : NULL;
+}

@@ -23,8 +23,8 @@ typedef enum tsl_attr_type {
     TSL_ATTR_TYPE_TENSOR = 4, // `i` is the id of a constant value of the graph
     TSL_ATTR_TYPE_FLOATS = 6,
     TSL_ATTR_TYPE_INTS = 7,
-    TSL_ATTR_TYPE_OPAQUE =
-        100 // something else (a graph, strings, ...): its encoded bytes in `s`, `count` of them
+    TSL_ATTR_TYPE_STRINGS = 8, // in `s`, one behind the other, each with a 0 at its end; `count` bytes in all
+    TSL_ATTR_TYPE_OPAQUE = 100 // something else (a graph, ...): its encoded bytes in `s`, `count` of them
 } tsl_attr_type;
 
 typedef struct tsl_attr {
@@ -58,5 +58,7 @@ const char *tsl_attrs_string(const tsl_attrs *attrs, tsl_attr_id id, const char 
 // NULL and 0 when absent.
 const int64_t *tsl_attrs_ints(const tsl_attrs *attrs, tsl_attr_id id, size_t *count);
 const float *tsl_attrs_floats(const tsl_attrs *attrs, tsl_attr_id id, size_t *count);
+// String `index` of a list of them; NULL when there is none.
+const char *tsl_attrs_string_at(const tsl_attrs *attrs, tsl_attr_id id, size_t index);
 
 #endif

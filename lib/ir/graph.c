@@ -52,7 +52,8 @@ static void *copy_bytes(tsl_arena *arena, const void *data, size_t size, bool *f
 
 static void copy_attr(tsl_arena *arena, tsl_attr *attr, bool *failed) {
     attr->name = copy_text(arena, attr->name, failed);
-    if (attr->type == TSL_ATTR_TYPE_STRING || attr->type == TSL_ATTR_TYPE_OPAQUE)
+    if (attr->type == TSL_ATTR_TYPE_STRING || attr->type == TSL_ATTR_TYPE_STRINGS ||
+        attr->type == TSL_ATTR_TYPE_OPAQUE)
         attr->s = copy_bytes(arena, attr->s, attr->count + 1, failed);
     else if (attr->type == TSL_ATTR_TYPE_INTS)
         attr->ints = copy_bytes(arena, attr->ints, attr->count * sizeof(int64_t), failed);

@@ -281,6 +281,72 @@ static void test_scale_shift(void **unused) {
     }
 }
 
+static double in_bounds(double x, double bound) {
+    return x < -bound ? -bound : x > bound ? bound : x;
+}
+static double logistic(double x) {
+    return 1 / (1 + exp(-x));
+}
+static void assert_about(float value, double wanted) {
+    if (fabs((double)value - wanted) > 2e-6 * fmax(fabs(wanted), 1))
+        fail_msg("%g instead of %g", (double)value, wanted);
+}
+
+static void test_lstm_cell(void **unused) {
+    (void)unused;
+    for (size_t round = 0; round < 200; round++) {
+        const size_t n = 1 + below(70), stride = n + below(5);
+        float *gates = floats(0, 3 * stride + n), *before = floats(1, n), h[80], c[80], other[80];
+        for (size_t i = 0; i < 3 * stride + n; i++) gates[i] = (float)tsl_rng_normal(&rng) * 4.0f;
+        for (size_t i = 0; i < n; i++) before[i] = (float)tsl_rng_normal(&rng);
+        tsl_lstm_cell_f32_args args = {.gates = gates, .n = n, .stride = stride, .c = c, .h = h};
+        args.clip = round % 2 ? 3.0f : INFINITY;
+        const double bound = (double)args.clip;
+        memcpy(c, before, n * sizeof(float));
+        portable()->lstm_cell_f32(&args);
+        for (size_t i = 0; i < n; i++) {
+            double gate[4];
+            for (size_t k = 0; k < 4; k++) gate[k] = in_bounds((double)gates[k * stride + i], bound);
+            double cell = logistic(gate[2]) * (double)before[i] + logistic(gate[0]) * tanh(gate[3]);
+            assert_about(c[i], cell);
+            assert_about(h[i], logistic(gate[1]) * tanh(cell));
+        }
+        args.c = guarded_resize(&memory[2], n * sizeof(float));
+        args.h = other;
+        FOR_LEVELS(memcpy(args.c, before, n * sizeof(float)); f->lstm_cell_f32(&args);
+                   assert_same_floats(args.c, c, n, "lstm c", isas[level]);
+                   assert_same_floats(args.h, h, n, "lstm h", isas[level]);)
+    }
+}
+
+static void test_gru_cell(void **unused) {
+    (void)unused;
+    for (size_t round = 0; round < 200; round++) {
+        const size_t n = 1 + below(70);
+        float *x = floats(0, n), *z = floats(1, n), *r = floats(2, n), *product = floats(3, n), h[80],
+              before[80];
+        for (size_t i = 0; i < n; i++) {
+            x[i] = (float)tsl_rng_normal(&rng) * 2.0f;
+            product[i] = (float)tsl_rng_normal(&rng);
+            before[i] = (float)tsl_rng_normal(&rng);
+            z[i] = (float)logistic(tsl_rng_normal(&rng));
+            r[i] = (float)logistic(tsl_rng_normal(&rng));
+        }
+        tsl_gru_cell_f32_args args = {.z = z, .x = x, .n = n, .h = h, .clip = round % 2 ? 1.0f : INFINITY};
+        if (round % 3) args.r = r, args.product = product;
+        memcpy(h, before, n * sizeof(float));
+        portable()->gru_cell_f32(&args);
+        for (size_t i = 0; i < n; i++) {
+            double sum = (double)x[i] + (args.r ? (double)r[i] * (double)product[i] : 0);
+            double candidate = tanh(in_bounds(sum, (double)args.clip));
+            assert_about(h[i], (double)z[i] * (double)before[i] + (1 - (double)z[i]) * candidate);
+        }
+        args.h = guarded_resize(&memory[4], n * sizeof(float));
+        FOR_LEVELS(memcpy(args.h, before, n * sizeof(float)); f->gru_cell_f32(&args);
+                   assert_same_floats(args.h, h, n, "gru h", isas[level]);)
+    }
+}
+
 static void test_softmax(void **unused) {
     (void)unused;
     for (size_t round = 0; round < 400; round++) {
@@ -510,6 +576,8 @@ int main(void) {
         cmocka_unit_test(test_functions_agree),
         cmocka_unit_test(test_binary_floats),
         cmocka_unit_test(test_scale_shift),
+        cmocka_unit_test(test_lstm_cell),
+        cmocka_unit_test(test_gru_cell),
         cmocka_unit_test(test_softmax),
         cmocka_unit_test(test_softmax_of_columns),
         cmocka_unit_test(test_quantize),

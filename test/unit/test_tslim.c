@@ -113,6 +113,7 @@ static void assert_same_attr(const tsl_attr *a, const tsl_attr *b) {
         assert_int_equal(a->i, b->i);
         break;
     case TSL_ATTR_TYPE_STRING:
+    case TSL_ATTR_TYPE_STRINGS:
     case TSL_ATTR_TYPE_OPAQUE:
         assert_memory_equal(a->s, b->s, a->count);
         break;

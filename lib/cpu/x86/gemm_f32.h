@@ -106,9 +106,43 @@ TSL_INLINE void all_rows(const tsl_gemm_f32_args *g, size_t panel, const int pan
     }
 }
 
+// One pixel: a tile of it has too few sums to hide the time that each takes, so more panels go together, and
+// weights come from as many places at once.
+#define TSL_SINGLE_PANELS 4
+
+TSL_INLINE void single_row(const tsl_gemm_f32_args *g, size_t panel) {
+    enum { VECTORS = TSL_SINGLE_PANELS * TSL_PANEL_VECTORS };
+    const size_t channel = panel * TSL_PANEL;
+    const char *a = (const char *)g->a + g->a_row[0];
+    const float *w = g->w + panel * g->panel_stride;
+    tsl_vf sum[VECTORS];
+    TSL_UNROLL
+    for (int v = 0; v < VECTORS; v++) sum[v] = tsl_vf_load(g->bias + channel + (size_t)v * TSL_LANES);
+    for (size_t t = 0; t < g->n_taps; t++) {
+        ptrdiff_t offset = g->tap[t];
+        for (size_t i = 0; i < g->k; i++, offset += (ptrdiff_t)sizeof(float), w += TSL_PANEL) {
+            tsl_vf activation = tsl_vf_set(*tsl_floats_at(a, offset));
+            TSL_UNROLL
+            for (int v = 0; v < VECTORS; v++)
+                sum[v] = tsl_vf_multiply_add(activation,
+                    tsl_vf_load(w + (size_t)(v / TSL_PANEL_VECTORS) * g->panel_stride +
+                                (size_t)(v % TSL_PANEL_VECTORS) * TSL_LANES),
+                    sum[v]);
+        }
+    }
+    float sums[VECTORS * TSL_LANES];
+    TSL_UNROLL
+    for (int v = 0; v < VECTORS; v++) tsl_vf_store(sums + v * TSL_LANES, sum[v]);
+    tsl_gemm_f32_args part = *g;
+    part.n = tsl_smaller(g->n, channel + TSL_SINGLE_PANELS * TSL_PANEL);
+    store_row_few(&part, 0, channel, sums);
+}
+
 TSL_INLINE void gemm_f32(const tsl_gemm_f32_args *g) {
-    size_t panels = (g->n + TSL_PANEL - 1) / TSL_PANEL;
-    for (size_t panel = 0; panel < panels; panel += TSL_TILE_PANELS) {
+    size_t panels = (g->n + TSL_PANEL - 1) / TSL_PANEL, first = 0;
+    if (g->m == 1)
+        for (; panels - first >= TSL_SINGLE_PANELS; first += TSL_SINGLE_PANELS) single_row(g, first);
+    for (size_t panel = first; panel < panels; panel += TSL_TILE_PANELS) {
         ptrdiff_t next = (ptrdiff_t)(TSL_TILE_PANELS * g->panel_stride * sizeof(float));
         if (panel + 2 * TSL_TILE_PANELS > panels) next = 0;
 #if TSL_TILE_PANELS > 1

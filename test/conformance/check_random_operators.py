@@ -1,0 +1,181 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Models of one operator with random attributes, sizes and optional operands, against ONNX Runtime.
+
+Each function below makes a case: a node, its operands by name, and which of them are constants. Results must agree
+within the tolerance, and portable C must give the same bits as the best instruction set. What ONNX Runtime refuses is
+skipped; the count at the end says how many were compared.
+    check_random_operators.py [seed [rounds [name of a function]]]"""
+import sys
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+import library
+
+random = np.random.default_rng(0)
+
+
+def pick(*values):
+    return values[random.integers(len(values))]
+
+
+def chance(probability):
+    return random.random() < probability
+
+
+def number(low, high):
+    return int(random.integers(low, high + 1))
+
+
+def floats(*shape, scale=1.0):
+    return (random.standard_normal(shape) * scale).astype(np.float32)
+
+
+class Case:
+    """`operands`: (name, array or None for an absent one); `constant`: names; outputs are named y0, y1, ..."""
+
+    def __init__(self, op, operands, n_outputs=1, opset=17, constant=(), tolerance=1e-5, domain="", **attributes):
+        self.operands, self.opset, self.tolerance = operands, opset, tolerance
+        names = [name if x is not None else "" for name, x in operands]
+        while names and not names[-1]:
+            names.pop()
+        self.outputs = [f"y{i}" for i in range(n_outputs)]
+        attributes = {k: v for k, v in attributes.items() if v is not None}
+        self.node = helper.make_node(op, names, self.outputs, domain=domain, **attributes)
+        self.constant, self.domain = set(constant), domain
+
+    def model(self):
+        present = [(name, x) for name, x in self.operands if x is not None]
+        inputs = [helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(x.dtype), x.shape)
+                  for name, x in present if name not in self.constant]
+        outputs = [helper.make_tensor_value_info(name, 0, None) for name in self.outputs]
+        for output in outputs:
+            output.ClearField("type")
+        constants = [numpy_helper.from_array(x, name) for name, x in present if name in self.constant]
+        opsets = [helper.make_opsetid("", self.opset)]
+        if self.domain:
+            opsets.append(helper.make_opsetid(self.domain, 1))
+        graph = helper.make_graph([self.node], "case", inputs, outputs, constants)
+        return helper.make_model(graph, opset_imports=opsets, ir_version=9)
+
+    def feeds(self):
+        return {name: x for name, x in self.operands if x is not None and name not in self.constant}
+
+    def describe(self):
+        shapes = {name: x.shape for name, x in self.operands if x is not None}
+        attributes = {a.name: helper.get_attribute_value(a) for a in self.node.attribute}
+        return f"{self.node.op_type} opset {self.opset} {attributes} {shapes}"
+
+
+# ---- Recurrent layers ----
+
+# Those that grow without bound are left out: their differences would as well.
+GATE_FUNCTIONS = {"Sigmoid": (0, 0), "Tanh": (0, 0), "HardSigmoid": (1, 1), "Softsign": (0, 0), "ScaledTanh": (1, 1)}
+
+
+def recurrent():
+    op = pick("LSTM", "GRU", "RNN")
+    gates, per_direction = {"LSTM": (4, 3), "GRU": (3, 2), "RNN": (1, 1)}[op]
+    steps, batch, inputs, hidden = pick(1, 2, 5, 9, 120), number(1, 5), number(1, 40), pick(1, 3, 8, 16, 17, 33)
+    direction = pick("forward", "reverse", "bidirectional")
+    directions = 2 if direction == "bidirectional" else 1
+    small = dict(scale=0.3)
+    optional = [("B", floats(directions, 2 * gates * hidden, **small)),
+                ("sequence_lens", random.integers(1, steps + 1, batch).astype(np.int32)),
+                ("initial_h", floats(directions, batch, hidden))]
+    if op == "LSTM":
+        optional += [("initial_c", floats(directions, batch, hidden)), ("P", floats(directions, 3 * hidden, **small))]
+    optional = [(name, x if chance(0.5) else None) for name, x in optional]
+    operands = [("X", floats(steps, batch, inputs)), ("W", floats(directions, gates * hidden, inputs, **small)),
+                ("R", floats(directions, gates * hidden, hidden, scale=0.6 / hidden ** 0.5))] + optional
+    attributes = {}
+    if chance(0.3):
+        names = [pick(*GATE_FUNCTIONS) for _ in range(per_direction * directions)]
+        attributes = dict(activations=names)
+        for i, list_name in enumerate(("activation_alpha", "activation_beta")):
+            values = [random.uniform(0.2, 0.9) for name in names if GATE_FUNCTIONS[name][i]]
+            if values:
+                attributes[list_name] = values
+    if chance(0.3):
+        attributes["clip"] = random.uniform(0.3, 2)
+    if op == "GRU" and chance(0.5):
+        attributes["linear_before_reset"] = 1
+    if op == "LSTM" and chance(0.3):
+        attributes["input_forget"] = 1
+    constant = [name for name in ("W", "R", "B", "P") if chance(0.7)]
+    return Case(op, operands, 3 if op == "LSTM" else 2, constant=constant, tolerance=2e-5, direction=direction,
+                hidden_size=hidden, **attributes)
+
+
+MAKERS = [recurrent]
+
+
+def reference(case):
+    """ONNX Runtime's outputs, its graph optimisations off; None when it refuses the model."""
+    import onnxruntime
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 4
+    onnxruntime.set_default_logger_severity(4)
+    try:
+        session = onnxruntime.InferenceSession(case.model().SerializeToString(), options,
+                                               providers=["CPUExecutionProvider"])
+        return session.run(None, case.feeds())
+    except Exception:  # it has its own kinds, without a common ancestor
+        return None
+
+
+def differs(case, ours, theirs):
+    for a, b in zip(ours, theirs, strict=True):
+        if a.dtype != b.dtype or a.shape != b.shape:
+            return f"{a.dtype} {a.shape}, not {b.dtype} {b.shape}"
+        if a.dtype.kind != "f":
+            if not np.array_equal(a, b):
+                return "other whole numbers"
+            continue
+        scale = max(np.abs(b[np.isfinite(b)]).max(initial=0), 1e-3)
+        if not np.allclose(a.astype(np.float64), b.astype(np.float64), case.tolerance, case.tolerance * scale,
+                           equal_nan=True):
+            return f"off by {np.nanmax(np.abs(a.astype(np.float64) - b)):.2e} of {scale:.2e}"
+    return None
+
+
+def attempt(case):
+    """What is wrong, or None; and whether ONNX Runtime had an answer."""
+    theirs = reference(case)
+    try:
+        model, feeds = case.model(), list(case.feeds().values())
+        ours, portable = library.run(model, list(feeds), 0), library.run(model, list(feeds), library.PORTABLE)
+    except library.Failure as failure:
+        return (str(failure) if theirs is not None else None), theirs is not None
+    if not all(a.tobytes() == b.tobytes() or library.agree_nan(a, b) for a, b in zip(ours, portable, strict=True)):
+        return "portable C gives other bits", True
+    return (differs(case, ours, theirs) if theirs is not None else None), theirs is not None
+
+
+def main():
+    global random
+    seed, rounds = (int(sys.argv[i]) if len(sys.argv) > i else default for i, default in ((1, 0), (2, 120)))
+    failed = 0
+    for maker in MAKERS:
+        if len(sys.argv) > 3 and maker.__name__ != sys.argv[3]:
+            continue
+        compared, wrong = 0, 0
+        for i in range(rounds):
+            random = np.random.default_rng([seed, i, sum(map(ord, maker.__name__))])
+            case = maker()
+            complaint, answered = attempt(case)
+            compared += answered
+            if complaint:
+                wrong += 1
+                if wrong <= 5:
+                    print(f"FAIL {i}: {case.describe()}: {complaint}")
+        print(f"{maker.__name__}: {compared} of {rounds} compared, {wrong} wrong")
+        failed += wrong + (compared < rounds // 3)  # a generator that ONNX Runtime refuses tests nothing
+    return failed > 0
+
+
+sys.exit(main())
