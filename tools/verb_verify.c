@@ -4,11 +4,14 @@
 
 #include "tool.h"
 
-// Loading checks everything: sums, structure, limits. What fails there is the answer, not an error.
+// Loading checks checksums, structure and limits; the graph's check, packed weights. What fails there is the
+// answer, not an error; operators that cannot run are another question.
 static tslim_status work(struct tool *tool) {
     TRY(tool_start(tool, 1, 1));
     const char *path = tool->positional.items[0];
     tslim_status status = tool_load(tool, path, &tool->graph);
+    if (status == TSLIM_OK) status = tslim_graph_check(tool->graph, NULL, NULL);
+    if (status == TSLIM_ERROR_UNSUPPORTED) status = TSLIM_OK;
     bool answer = status == TSLIM_OK || status == TSLIM_ERROR_BAD_FILE || status == TSLIM_ERROR_LIMIT;
     if (!answer) return status;
     tool->does_not_hold = status != TSLIM_OK;

@@ -30,6 +30,7 @@ tslim_status tsl_check_operators(const tslim_graph *graph, tslim_issue_callback 
 
 tslim_status tslim_graph_check(const tslim_graph *graph, tslim_issue_callback callback, void *user) {
     TSL_REQUIRE(graph, TSLIM_ERROR_INVALID_ARGUMENT, "graph is NULL");
+    TSL_TRY(tsl_graph_check_packed(graph, &tsl_cpu_backend));
     TSL_TRY(tsl_check_operators(graph, callback, user));
     tsl_model *model;
     TSL_TRY(tsl_model_create(graph, &tsl_cpu_backend, graph->ctx->isa, false, &model));

@@ -25,6 +25,9 @@ void tsl_model_release(tsl_model *model); // NULL is allowed
 tslim_status tsl_graph_pack_weights(tslim_graph *graph, const tsl_backend *backend);
 // The way back, for files in other formats and for changing the weights.
 tslim_status tsl_graph_unpack_weights(tslim_graph *graph, const tsl_backend *backend);
+// BAD_FILE when packed weights hold other padding or sums than packing makes: kernels trust them, and would
+// compute something else, though nothing worse.
+tslim_status tsl_graph_check_packed(const tslim_graph *graph, const tsl_backend *backend);
 
 // Reasons why nodes cannot run that need no shapes: unknown operators, opsets, attributes of another kind.
 tslim_status tsl_check_operators(const tslim_graph *graph, tslim_issue_callback callback, void *user);

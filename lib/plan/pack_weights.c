@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Packing the constants of a graph into the order that kernels read, and back.
+#include <string.h>
+
 #include "plan/describe.h"
 #include "plan/model.h"
 
@@ -89,6 +91,34 @@ static tslim_status unpack_operand(
     tsl_buffer_release(plain);
     value->packing = TSL_PACKING_NONE;
     return TSLIM_OK;
+}
+
+// Packing what unpacking gives must give the same bytes: padding of zeros, and sums that are those of the
+// weights.
+static tslim_status check_operand(
+    tslim_graph *graph, const tsl_backend *backend, uint32_t n, uint32_t i, const tsl_uses *uses) {
+    const tsl_value *value = &graph->values[graph->nodes[n].inputs[i]];
+    if (value->packing == TSL_PACKING_NONE) return TSLIM_OK;
+    tsl_buffer *stored = tsl_buffer_retain(value->buffer);
+    const void *data = value->data;
+    size_t bytes = value->bytes;
+    tslim_status status = unpack_operand(graph, backend, n, i, uses);
+    if (status == TSLIM_OK) status = pack_operand(graph, backend, n, i, uses);
+    // An operand that several nodes share is packed for the first of them in a copy of its own.
+    value = &graph->values[graph->nodes[n].inputs[i]];
+    if (status == TSLIM_OK && memcmp(value->data, data, bytes) != 0)
+        status = tsl_fail(TSLIM_ERROR_BAD_FILE,
+            "node '%s': operand %u is not packed as its %zu bytes should be", graph->nodes[n].name, i, bytes);
+    tsl_buffer_release(stored);
+    return status;
+}
+
+tslim_status tsl_graph_check_packed(const tslim_graph *graph, const tsl_backend *backend) {
+    tslim_graph *copy;
+    TSL_TRY(tslim_graph_clone(graph, &copy));
+    tslim_status status = for_each_constant_operand(copy, backend, check_operand);
+    tslim_graph_destroy(copy);
+    return status;
 }
 
 tslim_status tsl_graph_pack_weights(tslim_graph *graph, const tsl_backend *backend) {

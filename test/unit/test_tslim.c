@@ -16,6 +16,7 @@
 #include "base/crc32.h"
 #include "format/tslim.h"
 #include "format/tslim_layout.h"
+#include "plan/model.h"
 #include "support/failing_allocator.h"
 #include "support/small_network.h"
 
@@ -265,6 +266,30 @@ static void test_same_bytes(void **state) {
     free(second.data);
 }
 
+// A file whose packed weights carry wrong sums loads (kernels stay within bounds), but is not good.
+static void test_packed_weights(void **state) {
+    (void)state;
+    tslim_graph *graph = make_rich_graph();
+    check(tsl_node_set_int(graph, &graph->nodes[1], TSL_ATTR_group, 1));
+    check(tsl_graph_pack_weights(graph, &tsl_cpu_backend));
+    check(tsl_tslim_write(graph, path));
+    file f = read_file();
+    tslim_graph *loaded = load(&f);
+    const tsl_value *weights = tsl_node_input(loaded, &loaded->nodes[1], 1);
+    assert_int_not_equal(weights->packing, TSL_PACKING_NONE);
+    size_t last = (size_t)((const uint8_t *)weights->data - f.data) + weights->bytes - 1;
+    assert_int_not_equal(tslim_graph_check(loaded, NULL, NULL), TSLIM_ERROR_BAD_FILE);
+    tslim_graph_destroy(loaded);
+    f.data[last] ^= 1;
+    repair_checksums(&f);
+    loaded = load(&f);
+    assert_int_equal(tslim_graph_check(loaded, NULL, NULL), TSLIM_ERROR_BAD_FILE);
+    assert_non_null(strstr(tslim_context_message(ctx), "node 'conv': operand 1"));
+    tslim_graph_destroy(loaded);
+    tslim_graph_destroy(graph);
+    free(f.data);
+}
+
 static void test_unaligned_memory(void **state) {
     (void)state;
     tslim_graph *graph;
@@ -459,6 +484,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_round_trip),
         cmocka_unit_test(test_same_bytes),
+        cmocka_unit_test(test_packed_weights),
         cmocka_unit_test(test_unaligned_memory),
         cmocka_unit_test(test_truncation),
         cmocka_unit_test(test_flipped_bytes),
