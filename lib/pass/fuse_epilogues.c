@@ -71,6 +71,8 @@ static uint32_t choose_side(const tslim_graph *graph, const tsl_uses *uses, uint
 static tslim_status fuse_residual(tslim_graph *graph, const tsl_uses *uses, uint32_t add) {
     const tsl_node *node = &graph->nodes[add];
     if (node->op != TSL_OP_ADD || node->epilogue.clamp) return TSLIM_OK;
+    // Sums of quantized values are rounded twice in the file, and its author wanted the clamp of the first.
+    if (graph->values[node->outputs[0]].dtype != TSLIM_DTYPE_FLOAT) return TSLIM_OK;
     uint32_t side = choose_side(graph, uses, add);
     if (side == TSL_NONE) return TSLIM_OK;
     uint32_t residual = node->inputs[1 - side];

@@ -47,13 +47,14 @@ static bool take_from_budget(const tslim_graph *graph, const tsl_node *node, uin
     return true;
 }
 
-tslim_status tsl_pass_infer_and_fold(tslim_graph *graph, tsl_evaluate_node evaluate, void *user) {
+tslim_status tsl_pass_infer_and_fold_but(
+    tslim_graph *graph, tsl_evaluate_node evaluate, void *user, tsl_op kept) {
     bool folded = false;
     uint64_t limit = graph->ctx->limits.arena_bytes,
              budget = limit < MOST_FOLDED_BYTES ? limit : MOST_FOLDED_BYTES;
     for (uint32_t n = 0; n < graph->n_nodes; n++) {
         TSL_TRY(tsl_infer_node(graph, n));
-        if (!evaluate || !is_foldable(graph, &graph->nodes[n])) continue;
+        if (!evaluate || graph->nodes[n].op == kept || !is_foldable(graph, &graph->nodes[n])) continue;
         if (!take_from_budget(graph, &graph->nodes[n], &budget)) continue;
         tslim_status status = evaluate(user, graph, n);
         if (status == TSLIM_ERROR_UNSUPPORTED) continue;
@@ -62,4 +63,8 @@ tslim_status tsl_pass_infer_and_fold(tslim_graph *graph, tsl_evaluate_node evalu
         folded = true;
     }
     return folded ? tsl_graph_compact(graph) : TSLIM_OK;
+}
+
+tslim_status tsl_pass_infer_and_fold(tslim_graph *graph, tsl_evaluate_node evaluate, void *user) {
+    return tsl_pass_infer_and_fold_but(graph, evaluate, user, TSL_OP_COUNT);
 }

@@ -15,6 +15,14 @@ typedef tslim_status (*tsl_evaluate_node)(void *user, tslim_graph *graph, uint32
 // evaluates it and removes it. `evaluate` NULL: shapes only.
 tslim_status tsl_pass_infer_and_fold(tslim_graph *graph, tsl_evaluate_node evaluate, void *user);
 
+// The same, but nodes of one operator stay as they are.
+tslim_status tsl_pass_infer_and_fold_but(
+    tslim_graph *graph, tsl_evaluate_node evaluate, void *user, tsl_op kept);
+
+// Nodes between DequantizeLinear and QuantizeLinear run in INT8, on values that carry scale and zero point.
+// Runs those passes itself first that must come before. `evaluate` as in tsl_pass_infer_and_fold.
+tslim_status tsl_pass_fold_quantized(tslim_graph *graph, tsl_evaluate_node evaluate, void *user);
+
 // Identity, Dropout at inference, Cast to the same type, Reshape-like nodes that change nothing.
 tslim_status tsl_pass_remove_identity(tslim_graph *graph);
 

@@ -1,0 +1,359 @@
+// SPDX-License-Identifier: Apache-2.0
+// Models that were quantized elsewhere: an operator between DequantizeLinear and QuantizeLinear runs in INT8. This file
+// finds out which do.
+#include "pass/fold_quantized.h"
+
+#include <math.h>
+#include <string.h>
+
+// ---- Parameters ----
+
+static bool is_constant_of(const tsl_value *value, tslim_dtype dtype) {
+    return value && tsl_value_is_constant(value) && value->dtype == dtype && value->packing == TSL_PACKING_NONE;
+}
+
+static bool is_byte(tslim_dtype dtype) {
+    return dtype == TSLIM_DTYPE_INT8 || dtype == TSLIM_DTYPE_UINT8;
+}
+
+static bool is_scale(float scale) {
+    return isfinite(scale) && scale >= 1e-37f;
+}
+
+// Of one byte with one zero point, as INT8.
+static int32_t signed_zero_point(const tsl_value *zero, size_t index, tslim_dtype dtype) {
+    if (!zero) return dtype == TSLIM_DTYPE_INT8 ? 0 : -128;
+    return dtype == TSLIM_DTYPE_INT8 ? ((const int8_t *)zero->data)[index]
+                                     : ((const uint8_t *)zero->data)[index] - 128;
+}
+
+// The quantized side's type, and the parameters' operands; false where they are not what is understood here.
+static bool read_operands(const tslim_graph *graph, const tsl_node *node, tslim_dtype *dtype,
+    const tsl_value **scale, const tsl_value **zero) {
+    bool quantize = node->op == TSL_OP_QUANTIZE_LINEAR;
+    if (!quantize && node->op != TSL_OP_DEQUANTIZE_LINEAR) return false;
+    const tsl_value *x = tsl_node_input(graph, node, 0), *y = tsl_node_output(graph, node, 0);
+    const tsl_value *real = quantize ? x : y, *integers = quantize ? y : x;
+    *scale = tsl_node_input(graph, node, 1);
+    *zero = tsl_node_input(graph, node, 2);
+    if (!real || !integers || real->dtype != TSLIM_DTYPE_FLOAT || !is_byte(integers->dtype)) return false;
+    *dtype = integers->dtype;
+    return is_constant_of(*scale, TSLIM_DTYPE_FLOAT) && (!*zero || is_constant_of(*zero, *dtype));
+}
+
+static tsl_quant_form read_parameters(const tslim_graph *graph, const tsl_node *node) {
+    const tsl_value *scale, *zero;
+    tslim_dtype dtype;
+    tsl_quant_form none = {0};
+    if (!read_operands(graph, node, &dtype, &scale, &zero) || scale->bytes != sizeof(float) ||
+        (zero && zero->bytes != 1) || !is_scale(*(const float *)scale->data))
+        return none;
+    return (tsl_quant_form){*(const float *)scale->data, signed_zero_point(zero, 0, dtype)};
+}
+
+// ---- Weights ----
+
+const tsl_node *tsl_weights_dequantizer(const tslim_graph *graph, uint32_t id) {
+    if (id == TSL_NONE || graph->values[id].producer == TSL_NONE) return NULL;
+    const tsl_node *node = &graph->nodes[graph->values[id].producer];
+    const tsl_value *scale, *zero, *x = tsl_node_input(graph, node, 0);
+    tslim_dtype dtype;
+    if (node->op != TSL_OP_DEQUANTIZE_LINEAR || !read_operands(graph, node, &dtype, &scale, &zero) ||
+        !is_constant_of(x, dtype) || scale->shape.rank > 1 || (zero && zero->bytes * sizeof(float) != scale->bytes))
+        return NULL;
+    size_t count = scale->bytes / sizeof(float);
+    for (size_t i = 0; i < count; i++)
+        if (!is_scale(((const float *)scale->data)[i])) return NULL;
+    if (count == 1) return node;
+    int64_t axis = tsl_attrs_int(&node->attrs, TSL_ATTR_axis, 1);
+    if (axis < 0) axis += x->shape.rank;
+    return axis >= 0 && axis < x->shape.rank && x->shape.dims[axis] == (int64_t)count ? node : NULL;
+}
+
+void tsl_read_weights_parameters(const tslim_graph *graph, const tsl_node *node, const float **scales,
+    uint32_t *n_scales, int32_t *axis, bool *same_zero_points, int32_t *zero_point) {
+    const tsl_value *x = tsl_node_input(graph, node, 0), *scale = tsl_node_input(graph, node, 1),
+                    *zero = tsl_node_input(graph, node, 2);
+    *scales = scale->data;
+    *n_scales = (uint32_t)(scale->bytes / sizeof(float));
+    int64_t given = tsl_attrs_int(&node->attrs, TSL_ATTR_axis, 1);
+    *axis = *n_scales == 1 ? 0 : (int32_t)(given < 0 ? given + x->shape.rank : given);
+    *zero_point = signed_zero_point(zero, 0, x->dtype);
+    *same_zero_points = true;
+    for (size_t i = 1; i < *n_scales; i++)
+        *same_zero_points &= signed_zero_point(zero, i, x->dtype) == *zero_point;
+}
+
+// ---- What operators are ----
+
+tsl_quantized_role tsl_quantized_role_of(const tsl_node *node, uint32_t operand) {
+    switch (node->op) {
+    case TSL_OP_CONV:
+    case TSL_OP_CONV_TRANSPOSE:
+    case TSL_OP_GEMM:
+    case TSL_OP_MATMUL:
+        if (operand == 1) return TSL_ROLE_WEIGHTS;
+        return operand == 0 || node->epilogue.residual == (int32_t)operand ? TSL_ROLE_DATA : TSL_ROLE_OTHER;
+    case TSL_OP_ADD:
+    case TSL_OP_SUB:
+    case TSL_OP_MUL:
+    case TSL_OP_CONCAT:
+        return TSL_ROLE_DATA;
+    case TSL_OP_WHERE:
+        return operand > 0 ? TSL_ROLE_DATA : TSL_ROLE_OTHER;
+    default:
+        return operand == 0 ? TSL_ROLE_DATA : TSL_ROLE_OTHER;
+    }
+}
+
+static bool is_product(tsl_op op) {
+    return op == TSL_OP_CONV || op == TSL_OP_CONV_TRANSPOSE || op == TSL_OP_GEMM || op == TSL_OP_MATMUL;
+}
+
+// Its result holds elements of its operand, unchanged: rounding before it is rounding after it.
+static bool only_moves(const tsl_node *node) {
+    switch (node->op) {
+    case TSL_OP_MAX_POOL:
+    case TSL_OP_GLOBAL_MAX_POOL:
+        return !node->epilogue.clamp && node->n_outputs == 1;
+    case TSL_OP_DEPTH_TO_SPACE:
+    case TSL_OP_SPACE_TO_DEPTH:
+    case TSL_OP_FLATTEN:
+    case TSL_OP_RESHAPE:
+    case TSL_OP_SQUEEZE:
+    case TSL_OP_UNSQUEEZE:
+    case TSL_OP_TRANSPOSE:
+    case TSL_OP_SPLIT:
+    case TSL_OP_SLICE:
+    case TSL_OP_GATHER:
+    case TSL_OP_EXPAND:
+    case TSL_OP_TILE:
+        return true;
+    case TSL_OP_RESIZE:
+    case TSL_OP_UPSAMPLE:
+        return strcmp(tsl_attrs_string(&node->attrs, TSL_ATTR_mode, "nearest"), "nearest") == 0;
+    default:
+        return false;
+    }
+}
+
+// Kernels take it between any two forms.
+static bool has_int8_kernel(const tslim_graph *graph, const tsl_node *node) {
+    switch (node->op) {
+    case TSL_OP_ADD:
+    case TSL_OP_SUB:
+    case TSL_OP_MUL:
+    case TSL_OP_CONCAT:
+    case TSL_OP_WHERE:
+    case TSL_OP_AVERAGE_POOL:
+    case TSL_OP_GLOBAL_AVERAGE_POOL:
+    case TSL_OP_SILU:
+        return true;
+    case TSL_OP_RESIZE:
+        return tsl_attrs_int(&node->attrs, TSL_ATTR_antialias, 0) == 0;
+    case TSL_OP_UPSAMPLE:
+        return true;
+    case TSL_OP_PAD: {
+        const tsl_value *value = tsl_node_input(graph, node, 2);
+        return strcmp(tsl_attrs_string(&node->attrs, TSL_ATTR_mode, "constant"), "constant") != 0 || !value ||
+               value->dtype == TSLIM_DTYPE_FLOAT;
+    }
+    case TSL_OP_CLIP: {
+        const tsl_value *min = tsl_node_input(graph, node, 1), *max = tsl_node_input(graph, node, 2);
+        return (!min || tsl_value_is_constant(min)) && (!max || tsl_value_is_constant(max));
+    }
+    case TSL_OP_PRELU:
+        return false;
+    default: // functions of one value become tables
+        return (node->op >= TSL_OP_RELU && node->op < TSL_OP_NOT) || only_moves(node);
+    }
+}
+
+// ---- Products ----
+
+// True when weights with scales along `axis` (or one scale) have one for each output channel.
+static bool axis_fits(const tsl_node *node, const tsl_value *weights, uint32_t n_scales, int32_t axis) {
+    if (n_scales == 1) return true;
+    switch (node->op) {
+    case TSL_OP_CONV:
+        return axis == 0;
+    case TSL_OP_CONV_TRANSPOSE:
+        return axis == 1;
+    case TSL_OP_GEMM:
+        return axis == (tsl_attrs_int(&node->attrs, TSL_ATTR_transB, 0) != 0 ? 0 : 1);
+    default:
+        return weights->shape.rank == 2 && axis == 1;
+    }
+}
+
+static bool weights_fit(const tsl_quantized_folder *f, const tsl_node *node) {
+    const tslim_graph *graph = f->graph;
+    const tsl_node *dequantizer = tsl_weights_dequantizer(graph, node->inputs[1]);
+    if (!dequantizer) return false;
+    const tsl_value *weights = tsl_node_input(graph, dequantizer, 0);
+    const float *scales;
+    uint32_t n_scales, rank = weights->shape.rank;
+    int32_t axis, zero_point;
+    bool same;
+    tsl_read_weights_parameters(graph, dequantizer, &scales, &n_scales, &axis, &same, &zero_point);
+    bool matrix = node->op == TSL_OP_GEMM || node->op == TSL_OP_MATMUL;
+    return same && zero_point == 0 && (matrix ? rank == 2 : rank == 3 || rank == 4) &&
+           axis_fits(node, weights, n_scales, axis);
+}
+
+// INT8 kernels add a bias with one element for each output channel, or one for all.
+static bool bias_fits(const tslim_graph *graph, const tsl_node *node) {
+    const tsl_value *bias = node->epilogue.residual == 2 ? NULL : tsl_node_input(graph, node, 2);
+    if (node->op != TSL_OP_GEMM || !bias) return true;
+    if (!bias->shape.known || bias->shape.rank > 2) return false;
+    uint32_t rank = bias->shape.rank;
+    return rank == 0 || (bias->shape.dims[rank - 1] > 0 && (rank == 1 || bias->shape.dims[0] == 1));
+}
+
+// ---- Which nodes ----
+
+static bool has_data_in_int8(const tsl_quantized_folder *f, const tsl_node *node, bool weights_too) {
+    bool any = false;
+    for (uint32_t i = 0; i < node->n_inputs; i++) {
+        tsl_quantized_role role = tsl_quantized_role_of(node, i);
+        if (role == TSL_ROLE_OTHER || (role == TSL_ROLE_WEIGHTS && !weights_too)) continue;
+        uint32_t value = node->inputs[i];
+        if (value == TSL_NONE || value >= f->n_values || !tsl_has_form(&f->form[value])) return false;
+        any = true;
+    }
+    return any;
+}
+
+static bool all_outputs_wanted(const tsl_quantized_folder *f, const tsl_node *node) {
+    for (uint32_t i = 0; i < node->n_outputs; i++)
+        if (node->outputs[i] != TSL_NONE && !f->wanted[node->outputs[i]]) return false;
+    return node->n_outputs > 0;
+}
+
+static bool makes_graph_output(const tslim_graph *graph, const tsl_node *node) {
+    for (uint32_t i = 0; i < node->n_outputs; i++)
+        if (node->outputs[i] != TSL_NONE && tsl_graph_is_output(graph, node->outputs[i])) return true;
+    return false;
+}
+
+static bool makes_floats(const tslim_graph *graph, const tsl_node *node) {
+    for (uint32_t i = 0; i < node->n_outputs; i++) {
+        const tsl_value *output = tsl_node_output(graph, node, i);
+        if (output && output->dtype != TSLIM_DTYPE_FLOAT) return false;
+    }
+    return true;
+}
+
+// A node that moves without being asked for another form hands its operand's on.
+static void hand_form_on(tsl_quantized_folder *f, const tsl_node *node) {
+    for (uint32_t i = 0; i < node->n_outputs; i++)
+        if (node->outputs[i] != TSL_NONE && !f->wanted[node->outputs[i]])
+            f->form[node->outputs[i]] = f->form[node->inputs[0]];
+}
+
+static bool chooses_int8(tsl_quantized_folder *f, const tsl_node *node) {
+    if (node->n_inputs == 0 || node->n_outputs == 0 || !makes_floats(f->graph, node)) return false;
+    if (is_product(node->op)) {
+        if (!bias_fits(f->graph, node)) return false;
+        return has_data_in_int8(f, node, false) && weights_fit(f, node);
+    }
+    if (!has_int8_kernel(f->graph, node) || !has_data_in_int8(f, node, true)) return false;
+    if (all_outputs_wanted(f, node)) return true;
+    if (!only_moves(node) || makes_graph_output(f->graph, node)) return false;
+    hand_form_on(f, node);
+    return true;
+}
+
+// ---- What readers want ----
+
+static bool same_form_for_all_readers(const tsl_quantized_folder *f, uint32_t value, tsl_quant_form *form) {
+    *form = (tsl_quant_form){0};
+    uint32_t first = f->uses.first[value], last = f->uses.first[value + 1];
+    for (uint32_t u = first; u < last; u++) {
+        const tsl_node *reader = &f->graph->nodes[f->uses.nodes[u]];
+        const tsl_quant_form *theirs = &f->parameters[f->uses.nodes[u]];
+        if (reader->op != TSL_OP_QUANTIZE_LINEAR || !tsl_has_form(theirs)) return false;
+        if (u > first && !tsl_same_form(form, theirs)) return false;
+        *form = *theirs;
+    }
+    return last > first;
+}
+
+// Quantizing behind a node that only moves can be done before it.
+static bool moves_to_wanted(const tsl_quantized_folder *f, uint32_t value, tsl_quant_form *form) {
+    uint32_t n = tsl_single_use(f->graph, &f->uses, value);
+    if (n == TSL_NONE) return false;
+    const tsl_node *reader = &f->graph->nodes[n];
+    if (!only_moves(reader) || reader->inputs[0] != value || reader->n_outputs != 1 ||
+        reader->outputs[0] == TSL_NONE || !f->wanted[reader->outputs[0]])
+        return false;
+    *form = f->form[reader->outputs[0]];
+    return true;
+}
+
+static void find_wanted(tsl_quantized_folder *f, uint32_t value) {
+    tsl_quant_form form;
+    const tsl_value *v = &f->graph->values[value];
+    if (v->dtype != TSLIM_DTYPE_FLOAT || tsl_has_form(&f->form[value]) || tsl_graph_is_output(f->graph, value)) return;
+    if (!same_form_for_all_readers(f, value, &form) && !moves_to_wanted(f, value, &form)) return;
+    f->form[value] = form;
+    f->wanted[value] = true;
+}
+
+tslim_status tsl_quantized_choose(tsl_quantized_folder *f) {
+    const tslim_graph *graph = f->graph;
+    for (uint32_t n = 0; n < f->n_nodes; n++) {
+        const tsl_node *node = &graph->nodes[n];
+        f->parameters[n] = read_parameters(graph, node);
+        if (node->op == TSL_OP_DEQUANTIZE_LINEAR && tsl_has_form(&f->parameters[n]))
+            f->form[node->outputs[0]] = f->parameters[n];
+    }
+    for (uint32_t n = f->n_nodes; n-- > 0;)
+        for (uint32_t i = 0; i < graph->nodes[n].n_outputs; i++)
+            if (graph->nodes[n].outputs[i] != TSL_NONE) find_wanted(f, graph->nodes[n].outputs[i]);
+    for (uint32_t n = 0; n < f->n_nodes; n++) {
+        const tsl_node *node = &graph->nodes[n];
+        if (node->op != TSL_OP_QUANTIZE_LINEAR && node->op != TSL_OP_DEQUANTIZE_LINEAR)
+            f->int8[n] = chooses_int8(f, node);
+    }
+    return TSLIM_OK;
+}
+
+// ---- The pass ----
+
+static bool has_linear_quantization(const tslim_graph *graph) {
+    for (uint32_t n = 0; n < graph->n_nodes; n++)
+        if (graph->nodes[n].op == TSL_OP_DEQUANTIZE_LINEAR || graph->nodes[n].op == TSL_OP_QUANTIZE_LINEAR) return true;
+    return false;
+}
+
+static tslim_status prepare(tsl_quantized_folder *f) {
+    f->n_nodes = f->graph->n_nodes;
+    f->n_values = f->graph->n_values;
+    f->parameters = tsl_arena_array(&f->arena, f->n_nodes, sizeof(*f->parameters));
+    f->form = tsl_arena_array(&f->arena, f->n_values, sizeof(*f->form));
+    f->wanted = tsl_arena_array(&f->arena, f->n_values, sizeof(*f->wanted));
+    f->int8 = tsl_arena_array(&f->arena, f->n_nodes, sizeof(*f->int8));
+    TSL_REQUIRE_MEMORY(f->parameters && f->form && f->wanted && f->int8 ? f : NULL, f->n_values * sizeof(*f->form));
+    return tsl_uses_find(f->graph, &f->uses);
+}
+
+tslim_status tsl_pass_fold_quantized(tslim_graph *graph, tsl_evaluate_node evaluate, void *user) {
+    if (!has_linear_quantization(graph)) return TSLIM_OK;
+    // Weights stay quantized, and activations are where they can be taken along.
+    TSL_TRY(tsl_pass_infer_and_fold_but(graph, evaluate, user, TSL_OP_DEQUANTIZE_LINEAR));
+    TSL_TRY(tsl_pass_remove_identity(graph));
+    TSL_TRY(tsl_pass_fuse_activations(graph));
+    TSL_TRY(tsl_pass_fuse_epilogues(graph));
+    tsl_quantized_folder f = {.graph = graph};
+    tsl_arena_init(&f.arena, graph->ctx);
+    tslim_status status = prepare(&f);
+    if (status == TSLIM_OK) status = tsl_quantized_choose(&f);
+    if (status == TSLIM_OK) status = tsl_quantized_rewrite(&f);
+    tsl_uses_free(&f.uses);
+    tsl_arena_clear(&f.arena);
+    TSL_TRY(status);
+    TSL_TRY(tsl_graph_compact(graph));
+    TSL_TRY(tsl_graph_sort(graph));
+    return tsl_pass_remove_dead(graph);
+}

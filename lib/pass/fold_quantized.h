@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+// The parts of tsl_pass_fold_quantized: what the QuantizeLinear and DequantizeLinear nodes of a file say, which nodes
+// can run in INT8 by that, and the rewriting.
+//
+// ONNX has UINT8 tensors too. (q - z) * s is the same number for q of 0..255 as for q - 128 with zero point z - 128, so
+// everything here is in INT8, and the kernels know one type.
+#ifndef TSL_PASS_FOLD_QUANTIZED_H
+#define TSL_PASS_FOLD_QUANTIZED_H
+
+#include "pass/pass.h"
+
+// How a tensor is quantized, as INT8. scale 0: it is not.
+typedef struct tsl_quant_form {
+    float scale;
+    int32_t zero_point;
+} tsl_quant_form;
+
+typedef struct tsl_quantized_folder {
+    tslim_graph *graph;
+    tsl_arena arena; // of everything below
+    tsl_uses uses; // before the rewriting
+    uint32_t n_nodes, n_values; // before the rewriting
+    // Of each QuantizeLinear and DequantizeLinear between float and 8 bits whose parameters are constants, one for the
+    // tensor.
+    tsl_quant_form *parameters;
+    // Of each float value: the form in which it is there, or in which its readers want it.
+    tsl_quant_form *form;
+    // Of each float value: that its readers want it in that form only.
+    bool *wanted;
+    // Of each node: it runs in INT8.
+    bool *int8;
+} tsl_quantized_folder;
+
+static inline bool tsl_has_form(const tsl_quant_form *form) {
+    return form->scale > 0;
+}
+static inline bool tsl_same_form(const tsl_quant_form *a, const tsl_quant_form *b) {
+    return a->scale == b->scale && a->zero_point == b->zero_point;
+}
+
+// What an operand is to an INT8 node.
+typedef enum tsl_quantized_role {
+    TSL_ROLE_OTHER, // stays as it is: bias, sizes, indices
+    TSL_ROLE_DATA, // must come in INT8
+    TSL_ROLE_WEIGHTS // constant, in INT8, or else data
+} tsl_quantized_role;
+tsl_quantized_role tsl_quantized_role_of(const tsl_node *node, uint32_t operand);
+
+// The DequantizeLinear that makes a value from a constant of 8 bits with constant parameters, which may be along an
+// axis; NULL when there is none.
+const tsl_node *tsl_weights_dequantizer(const tslim_graph *graph, uint32_t value);
+// Of the node above: scales, and zero points in INT8's terms. *axis is within the tensor.
+void tsl_read_weights_parameters(const tslim_graph *graph, const tsl_node *dequantizer, const float **scales,
+    uint32_t *n_scales, int32_t *axis, bool *same_zero_points, int32_t *zero_point);
+
+// Fills parameters, form, wanted and int8.
+tslim_status tsl_quantized_choose(tsl_quantized_folder *f);
+tslim_status tsl_quantized_rewrite(tsl_quantized_folder *f);
+
+#endif
