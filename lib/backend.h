@@ -16,6 +16,9 @@ typedef struct tsl_step_epilogue {
     int32_t residual; // which input is added; -1: none
     bool clamp;
     float lo, hi; // in real units; -inf and +inf where open
+    // 256 bytes, or NULL: each byte b of an INT8 result becomes table[b], b as unsigned, after all else. The
+    // output's descriptor is that of the result before. Products have it, and functions of one value.
+    const uint8_t *table;
 } tsl_step_epilogue;
 
 // One operator with concrete shapes. Constant inputs have data; the others get theirs when they run.

@@ -8,4 +8,7 @@
 // The highest level that this machine can run.
 tslim_isa tsl_isa_best(void);
 
+// AVX-512 VBMI, which some processors with AVX-512 VNNI lack: an extra of that level, not one of its own.
+bool tsl_cpu_has_vbmi(void);
+
 #endif

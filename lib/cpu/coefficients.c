@@ -262,7 +262,8 @@ tslim_status tsl_coefficients_prepare(const tsl_prepare *p, tsl_kernel *kernel, 
         .n = depthwise ? g->groups : g->n,
         .padded = g->panels * TSL_PANEL,
         .bias_tensor = bias,
-        .bias_factor = beta};
+        .bias_factor = beta,
+        .table = (const int8_t *)p->step->epilogue.table};
     c->is_int8 = w->dtype == TSLIM_DTYPE_INT8;
     c->to_float = y->dtype == TSLIM_DTYPE_FLOAT;
     double y_scale = 1;

@@ -66,6 +66,16 @@ static void run_row_s8(const rows_task *t, const char *a, const char *z, char *c
     else
         args.c_s8 = (int8_t *)c;
     conv->weights.functions->depthwise_s8(&args);
+    if (!k->table) return;
+    tsl_table_s8_args table = {
+        .x = args.c_s8, .y = args.c_s8, .n = args.pixels * args.channels, .table = k->table};
+    if (args.c_pixel == (ptrdiff_t)args.channels) {
+        conv->weights.functions->table_s8(&table);
+        return;
+    }
+    table.n = args.channels;
+    for (size_t i = 0; i < args.pixels; i++, table.x = table.y += args.c_pixel)
+        conv->weights.functions->table_s8(&table);
 }
 
 static void run_rows(void *data, size_t begin, size_t end, uint32_t worker) {

@@ -158,13 +158,22 @@ typedef struct tsl_dequantize_s8_args {
     float scale, zero_point;
 } tsl_dequantize_s8_args;
 
-// y[i] = table[(uint8_t)x[i]]
+// y[i] = table[(uint8_t)x[i]]. x may be y.
 typedef struct tsl_table_s8_args {
     const int8_t *x;
     int8_t *y;
-    size_t n;
+    size_t n; // of a row; not 0
+    const ptrdiff_t *row; // offsets of the rows from x and y; NULL: one row at 0
+    size_t n_rows;
     const int8_t *table; // 256
 } tsl_table_s8_args;
+
+// Elements from row r on that lie side by side.
+static inline size_t tsl_table_run(const tsl_table_s8_args *args, size_t r, size_t n_rows) {
+    size_t last = r;
+    while (last + 1 < n_rows && args->row[last + 1] == args->row[last] + (ptrdiff_t)args->n) last++;
+    return (last + 1 - r) * args->n;
+}
 
 // Add: rne(clamp(fmaf(a, a_scale, fmaf(b, b_scale, offset)))); Sub: b_scale is negative;
 // Mul: rne(clamp(fmaf((float)((a - a_zero) * (b - b_zero)), a_scale, offset)))

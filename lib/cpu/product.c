@@ -84,6 +84,16 @@ static void add_float_residual(const loop *l, const piece *q, float *y, const fl
     }
 }
 
+static void look_up(const loop *l, const piece *q, int8_t *c) {
+    tsl_table_s8_args args = {.x = c,
+        .y = c,
+        .n = q->n,
+        .row = q->offsets->c,
+        .n_rows = q->m,
+        .table = l->product->coefficients->table};
+    l->product->functions->table_s8(&args);
+}
+
 static void run_s8(const loop *l, const piece *q) {
     const tsl_product *p = l->product;
     const tsl_pack_geometry *g = p->geometry;
@@ -122,6 +132,7 @@ static void run_s8(const loop *l, const piece *q) {
         args.hi = INFINITY;
     }
     p->functions->gemm_s8(&args);
+    if (c->table) look_up(l, q, args.c_s8);
     if (c->residual_after) add_float_residual(l, q, args.c_f32, (const float *)l->operands->z + channel);
 }
 

@@ -49,6 +49,7 @@ typedef struct tsl_coefficients {
     double offset; // in the output's unit: what the zero points of output and residual come to
     const tsl_tensor *residual; // of the step, or NULL
     float z_scale;
+    const int8_t *table; // of the epilogue, or NULL
     bool residual_after; // a float residual of an INT8 product: the kernel does not know it
     float lo, hi;
 } tsl_coefficients;

@@ -160,6 +160,16 @@ static double table_value(const void *user, double x) {
     return tsl_function_value(user, x);
 }
 
+// next[table[i]] for every i.
+static tslim_status compose(const tsl_prepare *p, const uint8_t *next, const uint8_t **table) {
+    if (!next) return TSLIM_OK;
+    uint8_t *both = tsl_arena_alloc(p->arena, 256);
+    TSL_REQUIRE_MEMORY(both, 256);
+    for (int i = 0; i < 256; i++) both[i] = next[(*table)[i]];
+    *table = both;
+    return TSLIM_OK;
+}
+
 static bool takes_integers(tsl_op op) {
     return op == TSL_OP_RELU || op == TSL_OP_NEG || op == TSL_OP_ABS || op == TSL_OP_SIGN ||
            op == TSL_OP_CLIP || op == TSL_OP_NOT;
@@ -186,7 +196,8 @@ tslim_status tsl_cpu_prepare_unary(tsl_prepare *p, tsl_kernel *kernel) {
         int64_t unused_lo, unused_hi;
         read_bounds(min, max, &state->function, &unused_lo, &unused_hi);
         kernel->name = "unary table";
-        return tsl_table_prepare(p, x, y, table_value, &state->function, &state->table);
+        TSL_TRY(tsl_table_prepare(p, x, y, table_value, &state->function, &state->table));
+        return compose(p, step->epilogue.table, &state->table);
     }
     if (x->dtype != y->dtype || tsl_is_quantized(x)) return tsl_cpu_unsupported(p);
     if (tsl_element_is_real(x->dtype)) return step->op == TSL_OP_NOT ? tsl_cpu_unsupported(p) : TSLIM_OK;

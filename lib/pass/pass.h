@@ -36,6 +36,10 @@ tslim_status tsl_pass_fuse_activations(tslim_graph *graph);
 // Residual Add, Relu and Clip become epilogues of the node that makes their operand.
 tslim_status tsl_pass_fuse_epilogues(tslim_graph *graph);
 
+// Functions of one INT8 value, and chains of them, become tables of the node that makes their operand. For a
+// plan only: a table has no form in files. Needs static shapes.
+tslim_status tsl_pass_fuse_tables(tslim_graph *graph, tsl_evaluate_node evaluate, void *user);
+
 // Nodes whose outputs nobody reads.
 tslim_status tsl_pass_remove_dead(tslim_graph *graph);
 

@@ -27,8 +27,15 @@ static bool has_zero_point(const tsl_plan *plan, const tsl_node *node) {
     return false;
 }
 
+static bool table_is_non_negative(const uint8_t *table) {
+    for (int i = 0; i < 256; i++)
+        if (table[i] > 127) return false;
+    return true;
+}
+
 static bool output_is_non_negative(const tsl_plan *plan, const tsl_node *node) {
     if (has_zero_point(plan, node)) return false;
+    if (node->epilogue.table) return table_is_non_negative(node->epilogue.table);
     if (node->epilogue.clamp && node->epilogue.lo >= 0) return true;
     switch (node->op) {
     case TSL_OP_RELU:
@@ -86,6 +93,7 @@ static tslim_status lower_node(tsl_plan *plan, const tsl_model *model, uint32_t 
         .inputs = describe_operands(plan, node->inputs, node->n_inputs),
         .outputs = describe_operands(plan, node->outputs, node->n_outputs)};
     TSL_REQUIRE_MEMORY(step->inputs && step->outputs ? step : NULL, sizeof(tsl_tensor));
+    if (node->epilogue.table) step->outputs[0].quant = node->epilogue.table_quant;
     for (uint32_t i = 0; i < node->n_outputs; i++) step->clear_border |= has_border(&step->outputs[i]);
     tsl_describe_step(plan->graph, node, step->inputs, step->outputs, &step->step);
     if (tsl_plan_is_view(plan, node))

@@ -21,6 +21,7 @@ tslim_status tsl_model_create(
     model->ctx = tsl_context_retain(graph->ctx);
     model->backend = backend;
     model->isa = isa;
+    model->optimize = optimize;
     tslim_status status = prepare_graph(model, graph, optimize);
     if (status != TSLIM_OK) {
         tsl_model_release(model);

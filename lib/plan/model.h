@@ -11,6 +11,7 @@ typedef struct tsl_model {
     tslim_context *ctx;
     const tsl_backend *backend;
     tslim_isa isa;
+    bool optimize; // plans fuse what only they can
     tslim_graph *graph;
 } tsl_model;
 

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "pass/pass.h"
+#include "plan/evaluate_node.h"
 #include "plan/specialize.h"
 
 // The operands that are graph inputs: counts them, and writes them down where `patches` is not NULL.
@@ -50,6 +51,8 @@ static tslim_status lower(tsl_plan *plan, const tsl_model *model, tslim_issue_ca
 static tslim_status build(tsl_plan *plan, const tsl_model *model, const tslim_input_shape *shapes,
     uint32_t n_shapes, tslim_issue_callback callback, void *user) {
     TSL_TRY(tsl_graph_specialize(model->graph, shapes, n_shapes, &plan->graph));
+    if (model->optimize) TSL_TRY(tsl_pass_fuse_tables(plan->graph, tsl_evaluate_on_cpu, NULL));
+    TSL_TRY(TSL_VERIFY(plan->graph));
     TSL_TRY(tsl_pass_assign_layouts(plan->graph));
     TSL_TRY(TSL_VERIFY(plan->graph));
     TSL_TRY(tsl_plan_place_values(plan));

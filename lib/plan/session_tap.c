@@ -77,7 +77,8 @@ tslim_status tsl_session_tap_step(void *user, const tsl_plan *plan, const tsl_pl
     if (node->op == TSL_OP_REORDER && !tsl_graph_is_output(plan->graph, node->outputs[0])) return TSLIM_OK;
     for (uint32_t i = 0; i < node->n_outputs; i++)
         if (node->outputs[i] != TSL_NONE)
-            TSL_TRY(show(user, plan->graph->values[node->outputs[i]].name, &step->outputs[i]));
+            TSL_TRY(show(
+                user, plan->graph->values[node->outputs[i]].name, &plan->values[node->outputs[i]].tensor));
     return TSLIM_OK;
 }
 

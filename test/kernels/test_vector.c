@@ -476,6 +476,32 @@ static void test_table(void **unused) {
     }
 }
 
+// Rows with gaps between some of them, in place; what lies in the gaps stays.
+static void test_table_rows(void **unused) {
+    (void)unused;
+    enum { MOST_ROWS = 8, MOST = 150 };
+    int8_t table[256], before[MOST_ROWS * (MOST + 4)], wanted[MOST_ROWS * (MOST + 4)];
+    ptrdiff_t row[MOST_ROWS];
+    for (size_t i = 0; i < 256; i++) table[i] = (int8_t)tsl_rng_next(&rng);
+    for (size_t round = 0; round < 300; round++) {
+        size_t n = 1 + below(MOST), n_rows = 1 + below(MOST_ROWS), size = 0;
+        for (size_t r = 0; r < n_rows; r++, size += n) {
+            if (below(3) == 0) size += below(4);
+            row[r] = (ptrdiff_t)size;
+        }
+        for (size_t i = 0; i < size; i++) wanted[i] = before[i] = (int8_t)tsl_rng_next(&rng);
+        for (size_t r = 0; r < n_rows; r++)
+            for (size_t i = 0; i < n; i++)
+                wanted[row[r] + (ptrdiff_t)i] = table[(uint8_t)before[row[r] + (ptrdiff_t)i]];
+        int8_t *data = guarded_resize(&memory[1], size);
+        tsl_table_s8_args args = {.x = data, .y = data, .n = n, .row = row, .n_rows = n_rows, .table = table};
+        memcpy(data, before, size);
+        portable()->table_s8(&args);
+        assert_memory_equal(data, wanted, size);
+        FOR_LEVELS(memcpy(data, before, size); f->table_s8(&args); assert_memory_equal(data, wanted, size);)
+    }
+}
+
 // ---- Windows ----
 
 enum { MAX_TAPS = 100 };
@@ -583,6 +609,7 @@ int main(void) {
         cmocka_unit_test(test_quantize),
         cmocka_unit_test(test_binary_s8),
         cmocka_unit_test(test_table),
+        cmocka_unit_test(test_table_rows),
         cmocka_unit_test(test_window_floats),
         cmocka_unit_test(test_window_s8),
     };

@@ -177,6 +177,9 @@ static void check_operator(tslim_context *ctx, tsl_op op, double least_sqnr) {
     distance d = compare(graph, quantized, dataset, TSLIM_ISA_DEFAULT, TSLIM_ISA_DEFAULT, false);
     if (!(d.output_sqnr >= least_sqnr && d.output_sqnr < 80)) // INT8 does differ
         fail_msg("%s: %g dB", tsl_op_get_info(op)->name, d.output_sqnr);
+    // Node by node the result is the same to the bit.
+    d = compare(quantized, quantized, dataset, TSLIM_ISA_DEFAULT, TSLIM_ISA_DEFAULT, true);
+    if (d.output_sqnr != INFINITY) fail_msg("%s: fusing changes it", tsl_op_get_info(op)->name);
     assert_same_everywhere(quantized, dataset);
     tslim_calibration_destroy(calibration);
     tslim_dataset_destroy(dataset);
@@ -201,6 +204,49 @@ static void test_operators(void **state) {
         TSL_OP_ABS, TSL_OP_PRELU /* Mul by a constant */};
     for (size_t i = 0; i < sizeof(operators) / sizeof(operators[0]); i++)
         check_operator(ctx, operators[i], 25);
+    tslim_context_destroy(ctx);
+}
+
+// A chain of functions of one value, behind a product, behind a function that has two readers, and behind a
+// node that carries no table.
+static void test_tables(void **state) {
+    (void)state;
+    tslim_context *ctx = make_context();
+    const tsl_op heads[] = {TSL_OP_CONV, TSL_OP_CONV_TRANSPOSE, TSL_OP_MAX_POOL, TSL_OP_CONCAT};
+    for (size_t i = 0; i < sizeof(heads) / sizeof(heads[0]); i++) {
+        builder b;
+        builder_start(&b, ctx, 9 + i);
+        const int64_t dims[4] = {-1, CHANNELS, SIZE, SIZE};
+        const float numbers[2] = {0.7f, -0.3f};
+        uint32_t x = build_conv(&b, "first", build_input(&b, "input", 4, dims), 16, 3, 1, 1, true);
+        x = build_unary(&b, TSL_OP_HARD_SWISH, apply(&b, heads[i], x));
+        x = build_binary(&b, TSL_OP_MUL, build_floats(&b, 1, &numbers[0]), x);
+        x = build_binary(&b, TSL_OP_ADD, x, build_floats(&b, 1, &numbers[1]));
+        x = build_binary(&b, TSL_OP_ADD, build_unary(&b, TSL_OP_TANH, x), x);
+        build_output(&b, build_conv(&b, "last", x, 6, 3, 1, 1, true));
+        tslim_dataset *dataset = samples_create(ctx, "input", 6, 3, sample_dims);
+        tslim_calibration *calibration = calibrate(b.graph, dataset);
+        notes n = {.watched = TSL_OP_HARD_SWISH};
+        assert_int_equal(tslim_quantize(b.graph, calibration, NULL, take_note, &n), TSLIM_OK);
+        assert_true(n.watched_int8 && n.n_float == 0);
+        distance d = compare(b.graph, b.graph, dataset, TSLIM_ISA_DEFAULT, TSLIM_ISA_DEFAULT, true);
+        assert_true(d.output_sqnr == INFINITY);
+        assert_same_everywhere(b.graph, dataset);
+        // The chain is no steps of its own.
+        tslim_session_options options;
+        tslim_session *plain, *fused;
+        tslim_session_options_init(&options);
+        assert_int_equal(tslim_session_create(b.graph, &options, &fused), TSLIM_OK);
+        options.no_fusion = true;
+        assert_int_equal(tslim_session_create(b.graph, &options, &plain), TSLIM_OK);
+        uint32_t fewer = heads[i] == TSL_OP_CONV || heads[i] == TSL_OP_CONV_TRANSPOSE ? 3 : 2;
+        assert_int_equal(tslim_session_step_count(fused) + fewer, tslim_session_step_count(plain));
+        tslim_session_destroy(fused);
+        tslim_session_destroy(plain);
+        tslim_calibration_destroy(calibration);
+        tslim_dataset_destroy(dataset);
+        tslim_graph_destroy(b.graph);
+    }
     tslim_context_destroy(ctx);
 }
 
@@ -421,6 +467,7 @@ static void test_zeros(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_operators),
+        cmocka_unit_test(test_tables),
         cmocka_unit_test(test_borders),
         cmocka_unit_test_setup_teardown(test_network, open_network, close_network),
         cmocka_unit_test_setup_teardown(test_scale_sharing, open_network, close_network),

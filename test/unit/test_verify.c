@@ -104,7 +104,7 @@ static void break_residual(tslim_graph *g) {
     g->nodes[0].epilogue.residual = 2;
 }
 static void break_clamp(tslim_graph *g) {
-    g->nodes[0].epilogue = (tsl_epilogue){-1, true, 1.0f, 0.0f};
+    g->nodes[0].epilogue = (tsl_epilogue){.residual = -1, .clamp = true, .lo = 1.0f};
 }
 static void break_graph_input(tslim_graph *g) {
     g->inputs[0] = g->n_values;
