@@ -32,6 +32,38 @@ static void copy_run(const void *user, uint8_t *const *data, const ptrdiff_t *st
     }
 }
 
+// A block of bytes that is contiguous on both sides is an element by itself: the pieces of a concatenation
+// along the channels are short, and a call for each costs more than the copy.
+#define MOST_BLOCK_BYTES ((size_t)512)
+
+static inline void copy_block(uint8_t *to, const uint8_t *from, size_t bytes) {
+    size_t i = 0;
+    for (; i + 32 <= bytes; i += 32) memcpy(to + i, from + i, 32);
+    if (bytes & 16) memcpy(to + i, from + i, 16), i += 16;
+    if (bytes & 8) memcpy(to + i, from + i, 8), i += 8;
+    if (bytes & 4) memcpy(to + i, from + i, 4), i += 4;
+    if (bytes & 2) memcpy(to + i, from + i, 2), i += 2;
+    if (bytes & 1) to[i] = from[i];
+}
+
+static void copy_blocks_run(const void *user, uint8_t *const *data, const ptrdiff_t *strides, size_t count) {
+    const size_t bytes = *(const size_t *)user;
+    if (data[0] == data[1]) return;
+    for (size_t i = 0; i < count; i++)
+        copy_block(data[0] + (ptrdiff_t)i * strides[0], data[1] + (ptrdiff_t)i * strides[1], bytes);
+}
+
+// Makes the innermost dim the element where that is such a block; its bytes, or `size` as it was.
+static size_t take_block(tsl_iteration *it, size_t size) {
+    const uint32_t last = it->rank - 1;
+    const ptrdiff_t unit = (ptrdiff_t)size;
+    bool contiguous = it->strides[0][last] == unit && it->strides[1][last] == unit;
+    if (last == 0 || !contiguous || it->dims[last] < 1 || (size_t)it->dims[last] > MOST_BLOCK_BYTES / size)
+        return size;
+    it->rank = last;
+    return (size_t)it->dims[last] * size;
+}
+
 static void table_run(const void *user, uint8_t *const *data, const ptrdiff_t *strides, size_t count) {
     const uint8_t *table = user;
     for (size_t i = 0; i < count; i++)
@@ -135,10 +167,15 @@ void tsl_copy(tslim_context *ctx, const tsl_tensor *from, const tsl_tensor *to) 
 void tsl_move(tslim_context *ctx, const uint8_t *table, const tsl_tensor *from, const tsl_tensor *to) {
     tsl_iteration it;
     const tsl_tensor *operands[] = {to, from};
-    const size_t size = tslim_dtype_size(to->dtype);
+    size_t size = tslim_dtype_size(to->dtype);
     tsl_iteration_init(&it, operands, 2);
-    if (table)
+    if (table) {
         tsl_iterate(ctx, &it, table_run, table);
+        return;
+    }
+    size = take_block(&it, size);
+    if (size != 1 && size != 2 && size != 4 && size != 8)
+        tsl_iterate(ctx, &it, copy_blocks_run, &size);
     else if (it.dims[it.rank - 1] > 0 && !transpose(ctx, &it, size))
         tsl_iterate(ctx, &it, copy_run, &size);
 }

@@ -36,6 +36,9 @@ tslim_status tsl_pass_fuse_activations(tslim_graph *graph);
 // Residual Add, Relu and Clip become epilogues of the node that makes their operand.
 tslim_status tsl_pass_fuse_epilogues(tslim_graph *graph);
 
+// A transposed convolution to few channels, kernel equal to stride, becomes a 1x1 convolution and DepthToSpace.
+tslim_status tsl_pass_pixel_shuffle(tslim_graph *graph);
+
 // Functions of one INT8 value, and chains of them, become tables of the node that makes their operand. For a
 // plan only: a table has no form in files. Needs static shapes.
 tslim_status tsl_pass_fuse_tables(tslim_graph *graph, tsl_evaluate_node evaluate, void *user);
