@@ -21,6 +21,13 @@ typedef struct tsl_step_epilogue {
     const uint8_t *table;
 } tsl_step_epilogue;
 
+// Convolutions by Winograd's method: the same INT8 integers, but floats of another order of operations.
+typedef enum tsl_winograd_choice {
+    TSL_WINOGRAD_BY_SHAPE = 0, // where it is faster
+    TSL_WINOGRAD_NEVER = 1,
+    TSL_WINOGRAD_WHERE_POSSIBLE = 2 // for tests
+} tsl_winograd_choice;
+
 // One operator with concrete shapes. Constant inputs have data; the others get theirs when they run.
 // Guarantees of the plan:
 // - operands follow the operator's layout rule (ops.def): CHANNELS_LAST means strides[1] == 1 on rank 4 and
@@ -40,6 +47,7 @@ typedef struct tsl_step {
     uint32_t n_inputs, n_outputs;
     tsl_tensor value; // attribute `value` where it is a tensor (ConstantOfShape); dtype NONE otherwise
     tsl_step_epilogue epilogue;
+    tsl_winograd_choice winograd;
 } tsl_step;
 
 typedef struct tsl_kernel tsl_kernel;

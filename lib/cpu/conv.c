@@ -4,6 +4,8 @@
 
 #include <inttypes.h>
 
+#include "cpu/winograd.h"
+
 static tslim_status check_shapes(const tsl_prepare *p, const tsl_conv *conv) {
     const tsl_tensor *x = &conv->input.view, *y = &conv->output.view;
     const tsl_pack_geometry *g = &conv->weights.geometry;
@@ -130,5 +132,7 @@ tslim_status tsl_cpu_prepare_conv(tsl_prepare *p, tsl_kernel *kernel) {
     kernel->macs = (uint64_t)tsl_tensor_elements(&conv->output.view) * g->k * g->n_taps;
     if (g->packing == TSL_PACKING_DEPTHWISE) return tsl_conv_depthwise_prepare(p, kernel, conv);
     TSL_TRY(set_product(p, conv));
-    return tsl_kernel_name(p, kernel, "conv");
+    bool winograd;
+    TSL_TRY(tsl_winograd_prepare(p, kernel, conv, &winograd));
+    return winograd ? TSLIM_OK : tsl_kernel_name(p, kernel, "conv");
 }

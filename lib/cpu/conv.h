@@ -12,6 +12,8 @@ typedef struct tsl_conv_phase {
     ptrdiff_t a, c, z; // bytes from element (0,0,0,0) of each operand to those of the first output pixel
 } tsl_conv_phase;
 
+typedef struct tsl_winograd tsl_winograd;
+
 typedef struct tsl_conv {
     tsl_window window;
     tsl_weights weights;
@@ -22,6 +24,7 @@ typedef struct tsl_conv {
     tsl_conv_phase *phases;
     size_t n_phases;
     const int32_t *start; // depthwise: of the accumulators
+    const tsl_winograd *winograd; // NULL: by phases
 } tsl_conv;
 
 // Reads the step, checks it, prepares operands and coefficients; taps and phases are the caller's.

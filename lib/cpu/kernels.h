@@ -107,6 +107,57 @@ typedef struct tsl_depthwise_s8_args {
     ptrdiff_t c_pixel;
 } tsl_depthwise_s8_args;
 
+// ---- Winograd's F(4x4, 3x3), see cpu/winograd.h: a tile is 6x6 input pixels, 36 points, 4x4 output pixels
+// ----
+#define TSL_WINOGRAD_POINTS 36
+
+// One tile's channels at each point: as float, or as int16 within -25500..25500.
+typedef struct tsl_winograd_input_args {
+    const char *const *pixels; // 36, row by row
+    ptrdiff_t offset; // bytes, of the first channel
+    tsl_activation_kind kind; // int8 only
+    size_t channels; // read and written on to the next multiple of 16 (float) or 32 (int8)
+    void *v; // float or int16
+    size_t v_point; // bytes from one point to the next
+} tsl_winograd_input_args;
+
+// Panels of packed weights at each point.
+typedef struct tsl_winograd_weights_args {
+    const void *w; // float: [tap][k][16]; int8: [tap][k/4][16][4]
+    size_t w_tap, w_panel; // bytes from one kernel position, one panel to the next
+    size_t k, panels; // k: for int8 a multiple of 4
+    void *u; // float: [point][panel][k][16]; int16: [point][panel][k/2][16][2]
+    size_t u_point, u_panel; // bytes
+} tsl_winograd_weights_args;
+
+// c[r][j] = sum(i) a[r][i] * w[i][j], or c + that, modulo 2^32.
+typedef struct tsl_gemm_s16_args {
+    const int16_t *a;
+    size_t a_row; // bytes; a multiple of 4
+    size_t m, panels, k2; // k2: pairs of channels
+    const int16_t *w; // [panel][k2][16][2]
+    size_t w_panel; // bytes
+    int32_t *c;
+    size_t c_row; // bytes; all channels of the panels are written
+    bool accumulate;
+} tsl_gemm_s16_args;
+
+// One tile's outputs: clamp(sum + bias + z), or what tsl_gemm_s8_args says.
+typedef struct tsl_winograd_output_args {
+    const void *m; // float or int32
+    size_t m_point; // bytes
+    size_t rows, columns,
+        channels; // rows, columns: up to 4 that exist; m is read on to the next multiple of 16
+    const int32_t *acc_init; // padded to 16, or NULL; int8 only, as scale
+    const float *scale, *bias; // padded to 16
+    const void *z; // float or int8, or NULL
+    ptrdiff_t z_row, z_column; // bytes
+    float z_scale, lo, hi;
+    int8_t *c_s8; // one of the two is NULL
+    float *c_f32;
+    ptrdiff_t c_row, c_column;
+} tsl_winograd_output_args;
+
 // ---- The rest of the operators: contiguous runs of elements, or channels of one pixel. The same bits at
 // every level. Results are clamped to lo..hi; NaN stays NaN where the result is float and becomes 0 where it
 // is int8. ----
@@ -258,6 +309,9 @@ const tsl_cpu_functions *tsl_cpu_functions_get(tslim_isa isa);
 // The functions of lib/cpu/vector_kernels.inc, compiled for a level.
 void tsl_cpu_overlay_avx2_vector(tsl_cpu_functions *functions);
 void tsl_cpu_overlay_avx512_vector(tsl_cpu_functions *functions);
+// Those of lib/cpu/winograd_f32.inc.
+void tsl_cpu_overlay_avx2_winograd_f32(tsl_cpu_functions *functions);
+void tsl_cpu_overlay_avx512_winograd_f32(tsl_cpu_functions *functions);
 
 // Each level's own overlay, defined in its folder (portable/, avx2/, avxvnni/, avx512/, avx512vnni/).
 void tsl_cpu_overlay_portable(tsl_cpu_functions *functions);

@@ -16,7 +16,7 @@ typedef struct conv_case {
     float x_scale, y_scale, z_scale;
     float w_scales[4096];
     tsl_tensor inputs[4];
-    bool has_bias, has_residual;
+    bool has_bias, has_residual, winograd; // winograd: of its shape, and by that method where it is possible
     tsl_step step;
 } conv_case;
 
@@ -57,6 +57,17 @@ static bool draw_geometry(conv_case *t, int64_t x_dims[4], int64_t w_dims[4]) {
     }
     for (int i = 0; i < 4; i++) t->pads[i] = one_in(2) ? random_between(0, 3) : 0;
     if (t->spatial == 1) t->kernel[0] = t->stride[0] = t->dilation[0] = 1;
+    if (t->winograd) {
+        t->spatial = 2;
+        t->groups = 1;
+        t->k = one_in(4)   ? random_between(2, 5)
+               : one_in(4) ? random_between(120, 300)
+                           : random_between(6, 70);
+        for (int i = 0; i < 2; i++) {
+            t->kernel[i] = 3;
+            t->stride[i] = t->dilation[i] = 1;
+        }
+    }
     bool transposed = t->op == TSL_OP_CONV_TRANSPOSE;
     x_dims[0] = random_between(1, 2);
     x_dims[1] = t->groups * t->k;
@@ -162,7 +173,8 @@ static void make_step(conv_case *t) {
                     : t->has_bias   ? 3
                                     : 2,
         .n_outputs = 1,
-        .epilogue = {.residual = -1, .lo = -INFINITY, .hi = INFINITY}};
+        .epilogue = {.residual = -1, .lo = -INFINITY, .hi = INFINITY},
+        .winograd = t->winograd ? TSL_WINOGRAD_WHERE_POSSIBLE : TSL_WINOGRAD_NEVER};
     if (t->has_residual) t->step.epilogue.residual = 3;
     if (one_in(2)) return;
     t->step.epilogue.clamp = true;
@@ -212,14 +224,15 @@ static sum sum_at(const conv_case *t, int64_t batch, int64_t channel, int64_t oy
     return s;
 }
 
-static void check_float(const conv_case *t, sum s, int64_t channel, int64_t index) {
-    double y = s.value, magnitude = s.magnitude;
+// `tolerance` is absolute.
+static void check_float(const conv_case *t, sum s, double tolerance, int64_t channel, int64_t index) {
+    double y = s.value;
     if (t->has_bias) y += test_tensor_get(&t->bias.tensor, channel);
     if (t->has_residual) y += test_tensor_get(&t->z.tensor, index);
     const tsl_step_epilogue *e = &t->step.epilogue;
     if (e->clamp) y = fmin(fmax(y, (double)e->lo), (double)e->hi);
     double actual = test_tensor_get(&t->y.tensor, index);
-    if (!(fabs(actual - y) <= 1e-5 * (magnitude + 1))) fail_msg("%.9g, wanted %.9g", actual, y);
+    if (!(fabs(actual - y) <= tolerance)) fail_msg("%.9g, wanted %.9g", actual, y);
 }
 
 static float bound(float real, double scale, bool to_int8) {
@@ -262,10 +275,14 @@ static sum *find_sums(const conv_case *t) {
 
 static void check(const conv_case *t, const sum *sums) {
     int64_t elements = tsl_tensor_elements(&t->y.tensor), pixels = t->window.out[0] * t->window.out[1];
+    // Winograd's outputs have their neighbours' errors.
+    double largest = 0;
+    for (int64_t i = 0; t->winograd && i < elements; i++) largest = fmax(largest, sums[i].magnitude);
     for (int64_t i = 0; i < elements; i++) {
+        double tolerance = t->winograd ? 1e-6 * (largest + 1) : 1e-5 * (sums[i].magnitude + 1);
         int64_t channel = i / pixels % (t->groups * t->n);
         if (t->w.tensor.dtype == TSLIM_DTYPE_FLOAT)
-            check_float(t, sums[i], channel, i);
+            check_float(t, sums[i], tolerance, channel, i);
         else
             check_int8(t, sums[i], channel, i);
     }
@@ -297,9 +314,9 @@ static void run_at_levels(conv_case *t, const sum *sums) {
     }
 }
 
-static void run_case(tsl_op op, tslim_dtype x_type, tslim_dtype y_type) {
+static void run_case(tsl_op op, tslim_dtype x_type, tslim_dtype y_type, bool winograd) {
     static conv_case t;
-    t = (conv_case){.op = op, .x_scale = 0.02f, .z_scale = 0.031f};
+    t = (conv_case){.op = op, .x_scale = 0.02f, .z_scale = 0.031f, .winograd = winograd};
     t.y_scale = one_in(2) ? 0.004f : 0.07f;
     int64_t x_dims[4], w_dims[4];
     while (!draw_geometry(&t, x_dims, w_dims)) {
@@ -324,31 +341,51 @@ enum { CASES = 80 };
 
 static void test_float(void **unused) {
     (void)unused;
-    for (int i = 0; i < CASES; i++) run_case(TSL_OP_CONV, TSLIM_DTYPE_FLOAT, TSLIM_DTYPE_FLOAT);
+    for (int i = 0; i < CASES; i++) run_case(TSL_OP_CONV, TSLIM_DTYPE_FLOAT, TSLIM_DTYPE_FLOAT, false);
 }
 static void test_int8(void **unused) {
     (void)unused;
-    for (int i = 0; i < CASES; i++) run_case(TSL_OP_CONV, TSLIM_DTYPE_INT8, TSLIM_DTYPE_INT8);
+    for (int i = 0; i < CASES; i++) run_case(TSL_OP_CONV, TSLIM_DTYPE_INT8, TSLIM_DTYPE_INT8, false);
 }
 static void test_int8_to_float(void **unused) {
     (void)unused;
-    for (int i = 0; i < CASES; i++) run_case(TSL_OP_CONV, TSLIM_DTYPE_INT8, TSLIM_DTYPE_FLOAT);
+    for (int i = 0; i < CASES; i++) run_case(TSL_OP_CONV, TSLIM_DTYPE_INT8, TSLIM_DTYPE_FLOAT, false);
 }
 static void test_uint8(void **unused) {
     (void)unused;
-    for (int i = 0; i < CASES; i++) run_case(TSL_OP_CONV, TSLIM_DTYPE_UINT8, TSLIM_DTYPE_INT8);
+    for (int i = 0; i < CASES; i++) run_case(TSL_OP_CONV, TSLIM_DTYPE_UINT8, TSLIM_DTYPE_INT8, false);
 }
 static void test_transposed_float(void **unused) {
     (void)unused;
-    for (int i = 0; i < CASES; i++) run_case(TSL_OP_CONV_TRANSPOSE, TSLIM_DTYPE_FLOAT, TSLIM_DTYPE_FLOAT);
+    for (int i = 0; i < CASES; i++)
+        run_case(TSL_OP_CONV_TRANSPOSE, TSLIM_DTYPE_FLOAT, TSLIM_DTYPE_FLOAT, false);
 }
 static void test_transposed_int8(void **unused) {
     (void)unused;
-    for (int i = 0; i < CASES; i++) run_case(TSL_OP_CONV_TRANSPOSE, TSLIM_DTYPE_INT8, TSLIM_DTYPE_INT8);
+    for (int i = 0; i < CASES; i++)
+        run_case(TSL_OP_CONV_TRANSPOSE, TSLIM_DTYPE_INT8, TSLIM_DTYPE_INT8, false);
 }
 static void test_transposed_uint8(void **unused) {
     (void)unused;
-    for (int i = 0; i < CASES; i++) run_case(TSL_OP_CONV_TRANSPOSE, TSLIM_DTYPE_UINT8, TSLIM_DTYPE_FLOAT);
+    for (int i = 0; i < CASES; i++)
+        run_case(TSL_OP_CONV_TRANSPOSE, TSLIM_DTYPE_UINT8, TSLIM_DTYPE_FLOAT, false);
+}
+
+static void test_winograd_float(void **unused) {
+    (void)unused;
+    for (int i = 0; i < CASES; i++) run_case(TSL_OP_CONV, TSLIM_DTYPE_FLOAT, TSLIM_DTYPE_FLOAT, true);
+}
+static void test_winograd_int8(void **unused) {
+    (void)unused;
+    for (int i = 0; i < CASES; i++) run_case(TSL_OP_CONV, TSLIM_DTYPE_INT8, TSLIM_DTYPE_INT8, true);
+}
+static void test_winograd_int8_to_float(void **unused) {
+    (void)unused;
+    for (int i = 0; i < CASES; i++) run_case(TSL_OP_CONV, TSLIM_DTYPE_INT8, TSLIM_DTYPE_FLOAT, true);
+}
+static void test_winograd_uint8(void **unused) {
+    (void)unused;
+    for (int i = 0; i < CASES; i++) run_case(TSL_OP_CONV, TSLIM_DTYPE_UINT8, TSLIM_DTYPE_INT8, true);
 }
 
 static int set_up(void **unused) {
@@ -374,6 +411,10 @@ int main(void) {
         cmocka_unit_test(test_transposed_float),
         cmocka_unit_test(test_transposed_int8),
         cmocka_unit_test(test_transposed_uint8),
+        cmocka_unit_test(test_winograd_float),
+        cmocka_unit_test(test_winograd_int8),
+        cmocka_unit_test(test_winograd_int8_to_float),
+        cmocka_unit_test(test_winograd_uint8),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

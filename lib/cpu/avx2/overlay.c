@@ -7,5 +7,10 @@ void tsl_cpu_overlay_avx2(tsl_cpu_functions *functions) {
     functions->gemm_s8 = tsl_avx2_gemm_s8;
     functions->depthwise_f32 = tsl_avx2_depthwise_f32;
     functions->depthwise_s8 = tsl_avx2_depthwise_s8;
+    functions->gemm_s16 = tsl_avx2_gemm_s16;
+    functions->winograd_input_s8 = tsl_avx2_winograd_input_s8;
+    functions->winograd_weights_s8 = tsl_avx2_winograd_weights_s8;
+    functions->winograd_output_s8 = tsl_avx2_winograd_output_s8;
     tsl_cpu_overlay_avx2_vector(functions);
+    tsl_cpu_overlay_avx2_winograd_f32(functions);
 }

@@ -9,5 +9,9 @@ void tsl_avx512_gemm_f32(const tsl_gemm_f32_args *args);
 void tsl_avx512_gemm_s8(const tsl_gemm_s8_args *args);
 void tsl_avx512_depthwise_f32(const tsl_depthwise_f32_args *args);
 void tsl_avx512_depthwise_s8(const tsl_depthwise_s8_args *args);
+void tsl_avx512_gemm_s16(const tsl_gemm_s16_args *args);
+void tsl_avx512_winograd_input_s8(const tsl_winograd_input_args *args);
+void tsl_avx512_winograd_weights_s8(const tsl_winograd_weights_args *args);
+void tsl_avx512_winograd_output_s8(const tsl_winograd_output_args *args);
 
 #endif

@@ -10,5 +10,6 @@ void tsl_avx512vnni_gemm_s8(const tsl_gemm_s8_args *args);
 void tsl_avx512vnni_depthwise_s8(const tsl_depthwise_s8_args *args);
 // Only where tsl_cpu_has_vbmi().
 void tsl_avx512vbmi_table_s8(const tsl_table_s8_args *args);
+void tsl_avx512vnni_gemm_s16(const tsl_gemm_s16_args *args);
 
 #endif

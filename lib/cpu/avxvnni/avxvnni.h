@@ -7,5 +7,6 @@
 
 void tsl_avxvnni_gemm_s8(const tsl_gemm_s8_args *args);
 void tsl_avxvnni_depthwise_s8(const tsl_depthwise_s8_args *args);
+void tsl_avxvnni_gemm_s16(const tsl_gemm_s16_args *args);
 
 #endif

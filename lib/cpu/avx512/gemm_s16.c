@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+// int16 matrix product, AVX-512 without VNNI: tiles of 12 rows by 32 channels.
+#include "cpu/avx512/avx512.h"
+
+#define TSL_TILE_ROWS 12
+#define TSL_TILE_PANELS 2
+#define TSL_TILE_HEIGHTS(CASE)                                                                               \
+    CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6) CASE(7) CASE(8) CASE(9) CASE(10) CASE(11) CASE(12)
+#include "cpu/x86/gemm_s16.h"
+
+void tsl_avx512_gemm_s16(const tsl_gemm_s16_args *args) {
+    gemm_s16(args);
+}
