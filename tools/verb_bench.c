@@ -152,16 +152,15 @@ static tslim_status print_layers(benchmark *b, cJSON *json) {
     tslim_step_profile step;
     for (uint32_t i = 0; i < count; ++i) {
         TRY(tslim_session_step_profile(tool->session, i, &step));
-        total += (double)step.nanoseconds;
+        total += (double)step.least_nanoseconds;
     }
     if (!tool->json) {
         printf("\n%-40s  %-18s  %-24s  %9s  %6s  %8s\n", "node", "operator", "kernel", "ms", "%", "GOPS");
     }
     for (uint32_t i = 0; i < count; ++i) {
         TRY(tslim_session_step_profile(tool->session, i, &step));
-        double runs = step.runs ? (double)step.runs : 1, ns = (double)step.nanoseconds / runs;
-        double gops = ns > 0 ? 2 * (double)step.macs / ns : 0,
-               share = total > 0 ? (double)step.nanoseconds / total : 0;
+        double ns = (double)step.least_nanoseconds;
+        double gops = ns > 0 ? 2 * (double)step.macs / ns : 0, share = total > 0 ? ns / total : 0;
         cJSON *item = json_append_object(list);
         cJSON_AddStringToObject(item, "node", step.node);
         cJSON_AddStringToObject(item, "op", step.op_type);

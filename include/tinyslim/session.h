@@ -71,6 +71,8 @@ typedef struct tslim_step_profile {
     uint64_t macs; /**< of one run */
     uint64_t nanoseconds;
     uint64_t runs;
+    uint64_t
+        least_nanoseconds; /**< of the fastest run: what to go by on a shared machine; 0 before the first */
 } tslim_step_profile;
 
 /** Starts (with zeroed times) or stops taking the time of each step. */

@@ -161,8 +161,9 @@ tslim_status tsl_plan_run(tsl_plan *plan, bool profile, tsl_after_step after, vo
         tslim_status status = run_step(plan, step);
         if (status != TSLIM_OK) return tsl_fail_prefix(status, "node '%s'", step->step.name);
         if (profile) {
-            step->nanoseconds += now() - start;
-            step->runs++;
+            uint64_t taken = now() - start;
+            step->nanoseconds += taken;
+            if (step->runs++ == 0 || taken < step->least_nanoseconds) step->least_nanoseconds = taken;
         }
         if (after) TSL_TRY(after(user, plan, step));
     }

@@ -14,7 +14,7 @@ typedef struct tsl_plan_step {
     size_t scratch_offset;
     uint32_t node; // of plan->graph
     bool clear_border; // some output has a border to be zeroed before each run
-    uint64_t nanoseconds, runs; // while profiling
+    uint64_t nanoseconds, least_nanoseconds, runs; // while profiling
 } tsl_plan_step;
 
 // Where a value lies. Values that share memory (a reshape's input and output) have the same root.

@@ -30,8 +30,10 @@ tslim_status tslim_session_profile(tslim_session *session, bool on) {
     TSL_REQUIRE(session, TSLIM_ERROR_INVALID_ARGUMENT, "session is NULL");
     session->profiling = on;
     if (!on) return TSLIM_OK; // the times can still be read
-    for (uint32_t s = 0; s < session->plan->n_steps; s++)
-        session->plan->steps[s].nanoseconds = session->plan->steps[s].runs = 0;
+    for (uint32_t s = 0; s < session->plan->n_steps; s++) {
+        tsl_plan_step *step = &session->plan->steps[s];
+        step->nanoseconds = step->least_nanoseconds = step->runs = 0;
+    }
     return TSLIM_OK;
 }
 
@@ -53,6 +55,7 @@ tslim_status tslim_session_step_profile(
             node->n_inputs && node->inputs[0] != TSL_NONE ? step->inputs[0].dtype : step->outputs[0].dtype,
         .macs = tsl_node_macs(session->plan->graph, node),
         .nanoseconds = step->nanoseconds,
+        .least_nanoseconds = step->least_nanoseconds,
         .runs = step->runs};
     return TSLIM_OK;
 }
