@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // BatchNormalization at inference: y = x * a + b for each channel, with a = scale / sqrt(variance + epsilon)
 // and b = bias - mean * a computed in double and rounded once.
-#include "cpu/operator.h"
+#include "cpu/normalization.h"
 
 typedef struct batch_state {
     const tsl_cpu_functions *functions;
@@ -74,6 +74,8 @@ static tslim_status run_batch(const tsl_run *run) {
 tslim_status tsl_cpu_prepare_batch_normalization(tsl_prepare *p, tsl_kernel *kernel) {
     const tsl_step *step = p->step;
     const tsl_tensor *x = &step->inputs[0];
+    if (tsl_attrs_int(step->attrs, TSL_ATTR_training_mode, 0) != 0)
+        return tsl_batch_training_prepare(p, kernel);
     TSL_NEW_STATE(batch_state, s);
     s->functions = p->functions;
     s->epsilon = (double)tsl_attrs_float(step->attrs, TSL_ATTR_epsilon, 1e-5f);
@@ -82,8 +84,6 @@ tslim_status tsl_cpu_prepare_batch_normalization(tsl_prepare *p, tsl_kernel *ker
     kernel->name = "batch normalization";
     if (x->dtype != TSLIM_DTYPE_FLOAT || step->outputs[0].dtype != TSLIM_DTYPE_FLOAT || x->rank < 2)
         return tsl_cpu_unsupported(p);
-    TSL_REQUIRE(tsl_attrs_int(step->attrs, TSL_ATTR_training_mode, 0) == 0, TSLIM_ERROR_UNSUPPORTED,
-        "node '%s': batch normalization in training mode", step->name);
     bool constant = true;
     for (uint32_t i = 1; i < 5; i++) {
         const tsl_tensor *t = &step->inputs[i];

@@ -192,8 +192,8 @@ typedef struct tsl_scale_shift_f32_args {
     float lo, hi;
 } tsl_scale_shift_f32_args;
 
-// y[i] = rne(clamp(x[i] * inverse_scale, lo, hi)) + zero_point: the bounds are those of the type less the zero
-// point, which comes last so that ties are rounded as ONNX does.
+// y[i] = rne(clamp(x[i] * inverse_scale, lo, hi)) + zero_point: the bounds are those of the type less the
+// zero point, which comes last so that ties are rounded as ONNX does.
 typedef struct tsl_quantize_s8_args {
     const float *x;
     int8_t *y;
@@ -278,6 +278,25 @@ typedef struct tsl_gru_cell_f32_args {
     float clip;
     float *h;
 } tsl_gru_cell_f32_args;
+
+// *total = the sum of x[i], or with `squares` of (x[i] - center)^2. Lanes are added up every 64 vectors, in
+// double.
+typedef struct tsl_sum_f32_args {
+    const float *x;
+    size_t n;
+    bool squares;
+    float center;
+    double *total;
+} tsl_sum_f32_args;
+
+// y[i] = fmaf((x[i] - mean) * inverse, scale[i], shift[i]). y may be x.
+typedef struct tsl_normalize_f32_args {
+    const float *x, *scale, *shift; // scale NULL: 1, shift NULL: 0
+    float *y;
+    size_t n;
+    bool scalar; // one scale and one shift for all
+    float mean, inverse;
+} tsl_normalize_f32_args;
 
 // One row. y may be x.
 typedef struct tsl_softmax_f32_args {

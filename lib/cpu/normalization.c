@@ -1,82 +1,107 @@
 // SPDX-License-Identifier: Apache-2.0
-// InstanceNormalization and LayerNormalization on row-major floats: each row is brought to mean 0 and
-// variance 1, then scaled and shifted. Sums are in double.
-#include "cpu/operator.h"
+// Running normalizations: see normalization.h.
+#include "cpu/normalization.h"
 
-typedef struct normalization_state {
-    bool layer; // scale and shift go with the position in the row, else with the channel
-    int64_t rows, length, channels;
-    double epsilon;
-    bool has_shift, has_mean, has_inverse; // operand 2; outputs 1 and 2
-} normalization_state;
+void tsl_normalization_set_axes(tsl_normalization *s, uint32_t rank, const int64_t *dims, uint32_t mask) {
+    int64_t stride = 1;
+    s->length = 1;
+    s->groups = s->segments = (tsl_axes_walk){.total = 1};
+    bool inside = true; // of the run of axes at the end that are all within a group
+    for (uint32_t axis = rank; axis-- > 0;) {
+        const bool within = mask >> axis & 1;
+        inside = inside && within;
+        if (inside) {
+            s->length *= dims[axis];
+        } else {
+            tsl_axes_walk *walk = within ? &s->segments : &s->groups;
+            walk->dims[walk->count] = dims[axis]; // the fastest first
+            walk->strides[walk->count++] = stride;
+            walk->total *= dims[axis];
+        }
+        stride *= dims[axis];
+    }
+}
+
+static int64_t offset_of(const tsl_axes_walk *walk, int64_t index) {
+    int64_t offset = 0;
+    for (uint32_t i = 0; i < walk->count; i++) {
+        offset += index % walk->dims[i] * walk->strides[i];
+        index /= walk->dims[i];
+    }
+    return offset;
+}
 
 typedef struct normalization_task {
-    const normalization_state *s;
-    const float *x, *scale, *shift;
-    float *y, *mean, *inverse; // the last two may be NULL
+    const tsl_normalization *s;
+    const float *x, *scale, *shift; // the last two may be NULL
+    float *y, *first, *second; // outputs 1 and 2 may be NULL
+    const float *running_mean, *running_variance; // operands, in training
 } normalization_task;
 
-static void run_rows(void *task_data, size_t begin, size_t end, uint32_t worker) {
+// The mean of a group, or of its squared differences from `center`.
+static double mean_of(const normalization_task *t, int64_t base, bool squares, float center) {
+    const tsl_normalization *s = t->s;
+    double sum = 0, part;
+    tsl_sum_f32_args args = {.n = (size_t)s->length, .squares = squares, .center = center, .total = &part};
+    for (int64_t i = 0; i < s->segments.total; i++) {
+        args.x = t->x + base + offset_of(&s->segments, i);
+        s->functions->sum_f32(&args);
+        sum += part;
+    }
+    return sum / (double)(s->segments.total * s->length);
+}
+
+static void store_statistics(
+    const normalization_task *t, int64_t group, double mean, double variance, double inverse) {
+    const tsl_normalization *s = t->s;
+    if (!s->running) {
+        if (t->first) t->first[group] = (float)mean;
+        if (t->second) t->second[group] = (float)inverse;
+        return;
+    }
+    const double old = s->momentum, fresh = 1 - s->momentum;
+    if (t->first) t->first[group] = (float)((double)t->running_mean[group] * old + mean * fresh);
+    if (t->second) t->second[group] = (float)((double)t->running_variance[group] * old + variance * fresh);
+}
+
+static void run_groups(void *task_data, size_t begin, size_t end, uint32_t worker) {
     (void)worker;
     const normalization_task *t = task_data;
-    const normalization_state *s = t->s;
-    for (size_t row = begin; row < end; row++) {
-        const float *x = t->x + row * (size_t)s->length;
-        float *y = t->y + row * (size_t)s->length;
-        double sum = 0, squares = 0;
-        for (int64_t i = 0; i < s->length; i++) sum += (double)x[i];
-        double mean = sum / (double)s->length;
-        for (int64_t i = 0; i < s->length; i++) squares += ((double)x[i] - mean) * ((double)x[i] - mean);
-        double inverse = 1 / sqrt(squares / (double)s->length + s->epsilon);
-        if (t->mean) t->mean[row] = (float)mean;
-        if (t->inverse) t->inverse[row] = (float)inverse;
-        for (int64_t i = 0; i < s->length; i++) {
-            size_t k = s->layer ? (size_t)i : row % (size_t)s->channels;
-            double shift = t->shift ? (double)t->shift[k] : 0;
-            y[i] = (float)(((double)x[i] - mean) * inverse * (double)t->scale[k] + shift);
+    const tsl_normalization *s = t->s;
+    for (int64_t group = (int64_t)begin; group < (int64_t)end; group++) {
+        const int64_t base = offset_of(&s->groups, group);
+        const float mean = (float)mean_of(t, base, false, 0);
+        const double variance = mean_of(t, base, true, mean);
+        const double inverse =
+            s->epsilon_outside ? 1 / (sqrt(variance) + s->epsilon) : 1 / sqrt(variance + s->epsilon);
+        store_statistics(t, group, (double)mean, variance, inverse);
+        tsl_normalize_f32_args args = {
+            .n = (size_t)s->length, .scalar = !s->by_element, .mean = mean, .inverse = (float)inverse};
+        for (int64_t i = 0; i < s->segments.total; i++) {
+            const int64_t offset = base + offset_of(&s->segments, i);
+            const int64_t k = s->by_element ? 0 : group % s->period * s->group_step + i * s->segment_step;
+            args.x = t->x + offset;
+            args.y = t->y + offset;
+            args.scale = t->scale ? t->scale + k : NULL;
+            args.shift = t->shift ? t->shift + k : NULL;
+            s->functions->normalize_f32(&args);
         }
     }
 }
 
-static tslim_status run_normalization(const tsl_run *run) {
-    const normalization_state *s = run->kernel->state;
-    if (s->rows == 0 || s->length == 0) return TSLIM_OK;
-    normalization_task t = {.s = s,
-        .x = run->inputs[0].data,
-        .scale = run->inputs[1].data,
-        .shift = s->has_shift ? run->inputs[2].data : NULL,
-        .y = run->outputs[0].data};
-    if (s->has_mean) t.mean = run->outputs[1].data;
-    if (s->has_inverse) t.inverse = run->outputs[2].data;
-    tsl_parallel_for(run->ctx, (size_t)s->rows, 16384 / (size_t)s->length + 1, run_rows, &t);
-    return TSLIM_OK;
-}
-
-static bool is_float_output(const tsl_step *step, uint32_t index) {
-    return index < step->n_outputs && step->outputs[index].dtype == TSLIM_DTYPE_FLOAT;
-}
-
-tslim_status tsl_cpu_prepare_normalization(tsl_prepare *p, tsl_kernel *kernel) {
-    const tsl_step *step = p->step;
-    const tsl_tensor *x = &step->inputs[0], *shift = tsl_step_input(step, 2);
-    TSL_NEW_STATE(normalization_state, s);
-    kernel->run = run_normalization;
-    s->layer = step->op == TSL_OP_LAYER_NORMALIZATION;
-    kernel->name = s->layer ? "layer normalization" : "instance normalization";
-    s->epsilon = (double)tsl_attrs_float(step->attrs, TSL_ATTR_epsilon, 1e-5f);
-    bool floats = x->dtype == TSLIM_DTYPE_FLOAT && step->inputs[1].dtype == TSLIM_DTYPE_FLOAT &&
-                  (!shift || shift->dtype == TSLIM_DTYPE_FLOAT) && is_float_output(step, 0);
-    if (!floats || x->rank < (s->layer ? 1u : 2u) || step->epilogue.clamp) return tsl_cpu_unsupported(p);
-    uint32_t axis = 2;
-    if (s->layer) TSL_TRY(tsl_step_axis(p, -1, x->rank, &axis));
-    s->rows = s->length = 1;
-    for (uint32_t i = 0; i < x->rank; i++) *(i < axis ? &s->rows : &s->length) *= x->dims[i];
-    s->channels = s->layer ? s->length : x->dims[1];
-    s->has_shift = shift != NULL;
-    s->has_mean = s->layer && is_float_output(step, 1);
-    s->has_inverse = s->layer && is_float_output(step, 2);
-    bool fits = tsl_tensor_elements(&step->inputs[1]) == s->channels &&
-                (!shift || tsl_tensor_elements(shift) == s->channels);
-    TSL_REQUIRE(fits, TSLIM_ERROR_UNSUPPORTED, "node '%s': scale or bias that is broadcast", step->name);
+tslim_status tsl_normalization_run(const tsl_run *run) {
+    const tsl_normalization *s = run->kernel->state;
+    const int64_t size = s->segments.total * s->length;
+    if (s->groups.total == 0 || size == 0) return TSLIM_OK;
+    normalization_task t = {.s = s, .x = run->inputs[0].data, .y = run->outputs[0].data};
+    if (s->has_scale) t.scale = run->inputs[1].data;
+    if (s->has_shift) t.shift = run->inputs[2].data;
+    if (s->has_mean) t.first = run->outputs[1].data;
+    if (s->has_inverse) t.second = run->outputs[2].data;
+    if (s->running) {
+        t.running_mean = run->inputs[3].data;
+        t.running_variance = run->inputs[4].data;
+    }
+    tsl_parallel_for(run->ctx, (size_t)s->groups.total, 16384 / (size_t)size + 1, run_groups, &t);
     return TSLIM_OK;
 }

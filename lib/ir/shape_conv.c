@@ -167,6 +167,20 @@ tslim_status tsl_shape_batch_normalization(tslim_graph *graph, const tsl_node *n
     return TSLIM_OK;
 }
 
+tslim_status tsl_shape_group_normalization(tslim_graph *graph, const tsl_node *node) {
+    const tsl_value *input = tsl_node_input(graph, node, 0);
+    const tsl_shape x = input->shape;
+    TSL_TRY(tsl_require_type(input, TSL_TYPES_FLOAT));
+    TSL_TRY(require_rank(input, 2, TSLIM_MAX_RANK));
+    const int64_t groups = tsl_attrs_int(&node->attrs, TSL_ATTR_num_groups, 0);
+    TSL_REQUIRE(groups >= 1 && (!x.known || x.dims[1] < 0 || x.dims[1] % groups == 0),
+        TSLIM_ERROR_INVALID_ARGUMENT, "%" PRId64 " channels in %" PRId64 " groups", x.known ? x.dims[1] : -1,
+        groups);
+    const int64_t length = graph->opset < 21 ? groups : x.known ? x.dims[1] : -1;
+    for (uint32_t i = 1; i < 3; i++) TSL_TRY(require_vector(tsl_node_input(graph, node, i), length));
+    return tsl_set_output(graph, node, 0, input->dtype, &x);
+}
+
 tslim_status tsl_shape_layer_normalization(tslim_graph *graph, const tsl_node *node) {
     const tsl_value *input = tsl_node_input(graph, node, 0);
     const tsl_shape x = input->shape;

@@ -206,7 +206,7 @@ static tslim_status fold(
 static bool is_candidate(const tsl_node *node) {
     switch (node->op) {
     case TSL_OP_BATCH_NORMALIZATION:
-        return node->n_outputs == 1;
+        return node->n_outputs == 1 && tsl_attrs_int(&node->attrs, TSL_ATTR_training_mode, 0) == 0;
     case TSL_OP_ADD:
     case TSL_OP_SUB:
     case TSL_OP_MUL:

@@ -109,7 +109,47 @@ def recurrent():
                 hidden_size=hidden, **attributes)
 
 
-MAKERS = [recurrent]
+# ---- Normalization ----
+
+def normalization():
+    kind = pick("layer", "instance", "group", "mean variance", "lp", "lrn", "batch", "softmax")
+    # No group of one element, whose variance is nothing but rounding.
+    shape = (number(2, 3), pick(2, 6, 12), *(pick(2, 3, 7, 16, 65, 300) for _ in range(number(1, 2))))
+    x = floats(*shape) * pick(1, 20) + np.float32(pick(0, 5))
+    if kind == "layer":
+        axis = number(-len(shape), len(shape) - 1)
+        scale = floats(*shape[axis:])
+        bias = floats(*shape[axis:]) if chance(0.6) else None
+        return Case("LayerNormalization", [("x", x), ("scale", scale), ("bias", bias)], pick(1, 3), axis=axis,
+                    epsilon=pick(1e-5, 1e-3), tolerance=5e-5)
+    channels = [("scale", floats(shape[1])), ("bias", floats(shape[1]))]
+    if kind == "instance":
+        return Case("InstanceNormalization", [("x", x)] + channels, epsilon=pick(1e-5, 1e-2), tolerance=5e-5)
+    if kind == "group":
+        groups = pick(*(g for g in (1, 2, 3, 6) if shape[1] % g == 0))
+        opset = pick(18, 21)
+        length = shape[1] if opset == 21 else groups
+        return Case("GroupNormalization", [("x", x), ("scale", floats(length)), ("bias", floats(length))], opset=opset,
+                    num_groups=groups, epsilon=pick(1e-5, 1e-2), tolerance=5e-5)
+    if kind == "mean variance":
+        axes = sorted(random.choice(len(shape), number(1, len(shape)), replace=False).tolist())
+        return Case("MeanVarianceNormalization", [("x", floats(*shape))], axes=axes, opset=13, tolerance=1e-4)
+    if kind == "lp":
+        return Case("LpNormalization", [("x", x)], axis=number(-len(shape), len(shape) - 1), p=pick(1, 2))
+    if kind == "lrn":
+        x = floats(number(1, 2), pick(1, 4, 9), pick(1, 5, 20), pick(3, 17))
+        return Case("LRN", [("x", x)], size=pick(1, 3, 5, 4), alpha=pick(1e-4, 0.5), beta=pick(0.75, 0.5, 1.0),
+                    bias=pick(1.0, 2.0))
+    if kind == "softmax":
+        return Case(pick("Softmax", "LogSoftmax"), [("x", x)], axis=number(-len(shape), len(shape) - 1),
+                    opset=pick(11, 12, 13, 17))
+    training = chance(0.5)
+    channels += [("mean", floats(shape[1])), ("variance", np.abs(floats(shape[1])) + np.float32(0.1))]
+    return Case("BatchNormalization", [("x", x)] + channels, 3 if training else 1, opset=pick(14, 15),
+                training_mode=int(training), momentum=0.7, tolerance=5e-5)
+
+
+MAKERS = [recurrent, normalization]
 
 
 def reference(case):

@@ -347,6 +347,46 @@ static void test_gru_cell(void **unused) {
     }
 }
 
+static void test_normalization(void **unused) {
+    (void)unused;
+    for (size_t round = 0; round < 300; round++) {
+        const size_t n = 1 + below(round % 4 ? 100 : 3000);
+        float *x = floats(0, n), *scale = floats(1, n), *shift = floats(2, n), center = (float)(round % 7);
+        for (size_t i = 0; i < n; i++) {
+            x[i] = (float)tsl_rng_normal(&rng) + center;
+            scale[i] = (float)tsl_rng_normal(&rng);
+            shift[i] = (float)tsl_rng_normal(&rng);
+        }
+        double sum = 0, sizes = 0, total, other;
+        tsl_sum_f32_args sums = {.x = x, .n = n, .squares = round % 2, .center = center, .total = &total};
+        for (size_t i = 0; i < n; i++) {
+            double value = (double)x[i], difference = value - (double)center;
+            sum += sums.squares ? difference * difference : value;
+            sizes += fabs(sums.squares ? difference * difference : value);
+        }
+        portable()->sum_f32(&sums);
+        assert_true(fabs(total - sum) <= 1e-6 * sizes);
+        sums.total = &other;
+        FOR_LEVELS(f->sum_f32(&sums); assert_memory_equal(&total, &other, sizeof(total));)
+
+        tsl_normalize_f32_args args = {
+            .x = x, .n = n, .mean = center, .inverse = 0.75f, .scalar = round % 3 == 0};
+        if (round % 5) args.scale = scale;
+        if (round % 4) args.shift = shift;
+        float *y = args.y = guarded_resize(&memory[3], n * sizeof(float));
+        portable()->normalize_f32(&args);
+        for (size_t i = 0; i < n; i++) {
+            double a = args.scale ? (double)scale[args.scalar ? 0 : i] : 1;
+            double b = args.shift ? (double)shift[args.scalar ? 0 : i] : 0;
+            double wanted = ((double)x[i] - (double)center) * 0.75 * a + b;
+            assert_true(
+                fabs((double)y[i] - wanted) <= 1e-6 * (fabs(wanted) + fabs(b) + fabs(a * (double)x[i])));
+        }
+        args.y = guarded_resize(&memory[4], n * sizeof(float));
+        FOR_LEVELS(f->normalize_f32(&args); assert_same_floats(args.y, y, n, "normalize", isas[level]);)
+    }
+}
+
 static void test_softmax(void **unused) {
     (void)unused;
     for (size_t round = 0; round < 400; round++) {
@@ -604,6 +644,7 @@ int main(void) {
         cmocka_unit_test(test_scale_shift),
         cmocka_unit_test(test_lstm_cell),
         cmocka_unit_test(test_gru_cell),
+        cmocka_unit_test(test_normalization),
         cmocka_unit_test(test_softmax),
         cmocka_unit_test(test_softmax_of_columns),
         cmocka_unit_test(test_quantize),
