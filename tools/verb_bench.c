@@ -14,7 +14,7 @@ typedef struct benchmark {
     struct tool tool;
     uint64_t batch;
     double seconds, warmup;
-    bool per_layer;
+    bool per_layer, no_winograd;
     tslim_input_shape shapes[MAX_TENSORS];
     tslim_tensor inputs[MAX_TENSORS], outputs[MAX_TENSORS];
     uint32_t n_inputs, n_outputs;
@@ -233,6 +233,7 @@ static tslim_status load(benchmark *b) {
     options.backend = tool->backend;
     options.shapes = b->shapes;
     options.n_shapes = b->n_inputs;
+    options.no_winograd = b->no_winograd;
     TRY(tslim_session_create(tool->graph, &options, &tool->session));
     b->load_ms = (seconds_now() - start) * 1e3;
     tslim_graph_totals totals = {.struct_size = sizeof totals};
@@ -252,6 +253,8 @@ static tslim_status work(benchmark *b) {
             NULL},
         {"--warmup", NULL, OPTION_REAL, &b->warmup, "S", "how long to run before that (default: 0.5)", 0,
             86400, NULL},
+        {"--no-winograd", NULL, OPTION_SWITCH, &b->no_winograd, NULL,
+            "no convolution by Winograd's method: slower, smaller float errors", 0, 0, NULL},
         {"--per-layer", NULL, OPTION_SWITCH, &b->per_layer, NULL, "a table of nodes", 0, 0, NULL});
     TRY(tool_start(tool, 1, 1));
     TRY(load(b));
@@ -275,5 +278,5 @@ static int run(const struct verb *verb, int argc, char **argv) {
 }
 
 const struct verb verb_bench = {"bench",
-    "MODEL [--batch N] [--seconds S] [--warmup S] [--per-layer] [--json]", "latency and throughput",
-    "tinyslim bench model.tslim --threads 1 --seconds 5 --per-layer", run};
+    "MODEL [--batch N] [--seconds S] [--warmup S] [--no-winograd] [--per-layer] [--json]",
+    "latency and throughput", "tinyslim bench model.tslim --threads 1 --seconds 5 --per-layer", run};

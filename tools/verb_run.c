@@ -14,6 +14,7 @@
 typedef struct inference {
     struct tool tool;
     text_list inputs;
+    bool no_winograd;
     const char *output;
     tslim_tensor given[MAX_TENSORS]; // in the model's order; the memory is ours
     tslim_tensor results[MAX_TENSORS];
@@ -148,6 +149,8 @@ static tslim_status write_outputs(inference *r) {
 static tslim_status work(inference *r) {
     struct tool *tool = &r->tool;
     ADD_OPTIONS(tool,
+        {"--no-winograd", NULL, OPTION_SWITCH, &r->no_winograd, NULL,
+            "no convolution by Winograd's method: slower, smaller float errors", 0, 0, NULL},
         {"--input", NULL, OPTION_TEXTS, &r->inputs, "[NAME=]X.npy...", "an array for each input", 0, 0, NULL},
         {"--output", "-o", OPTION_TEXT, &r->output, "OUT.npy|DIR/", "where the outputs go", 0, 0, NULL});
     TRY(tool_start(tool, 1, 1));
@@ -160,6 +163,7 @@ static tslim_status work(inference *r) {
     options.backend = tool->backend;
     options.shapes = r->shapes;
     options.n_shapes = tslim_graph_input_count(tool->graph);
+    options.no_winograd = r->no_winograd;
     TRY(tslim_session_create(tool->graph, &options, &tool->session));
     if (tslim_session_output_count(tool->session) > MAX_TENSORS) {
         return tool_error(tool, TSLIM_ERROR_LIMIT, "more than %d outputs", MAX_TENSORS);
@@ -177,6 +181,6 @@ static int run(const struct verb *verb, int argc, char **argv) {
     return tool_finish(&r.tool, status);
 }
 
-const struct verb verb_run = {"run", "MODEL --input [NAME=]X.npy... --output OUT.npy",
+const struct verb verb_run = {"run", "MODEL --input [NAME=]X.npy... --output OUT.npy [--no-winograd]",
     "one inference from and to NPY files", "tinyslim run resnet18.onnx --input image.npy --output scores.npy",
     run};

@@ -21,6 +21,9 @@ typedef struct tslim_session_options {
     void *arena; /**< memory for activations, 64-byte aligned; NULL: the context's allocator */
     size_t arena_bytes;
     bool no_fusion; /**< run each node by itself, for comparing and debugging */
+    /** Every convolution as sums of products, none by Winograd's method: slower, with smaller float errors.
+     * INT8 results are the same either way. */
+    bool no_winograd;
 } tslim_session_options;
 
 TSLIM_API void tslim_session_options_init(tslim_session_options *options);

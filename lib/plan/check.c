@@ -33,7 +33,7 @@ tslim_status tslim_graph_check(const tslim_graph *graph, tslim_issue_callback ca
     TSL_TRY(tsl_graph_check_packed(graph, &tsl_cpu_backend));
     TSL_TRY(tsl_check_operators(graph, callback, user));
     tsl_model *model;
-    TSL_TRY(tsl_model_create(graph, &tsl_cpu_backend, graph->ctx->isa, false, &model));
+    TSL_TRY(tsl_model_create(graph, &tsl_cpu_backend, graph->ctx->isa, TSL_WINOGRAD_BY_SHAPE, false, &model));
     tsl_plan *plan;
     tslim_status status = tsl_plan_create_with_issues(model, NULL, 0, callback, user, &plan);
     if (status == TSLIM_OK) tsl_plan_destroy(plan);

@@ -96,6 +96,7 @@ static tslim_status lower_node(tsl_plan *plan, const tsl_model *model, uint32_t 
     if (node->epilogue.table) step->outputs[0].quant = node->epilogue.table_quant;
     for (uint32_t i = 0; i < node->n_outputs; i++) step->clear_border |= has_border(&step->outputs[i]);
     tsl_describe_step(plan->graph, node, step->inputs, step->outputs, &step->step);
+    step->step.winograd = model->winograd;
     if (tsl_plan_is_view(plan, node))
         step->kernel.name = "view"; // nothing to run
     else

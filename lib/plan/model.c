@@ -13,8 +13,8 @@ static tslim_status prepare_graph(tsl_model *model, const tslim_graph *graph, bo
     return tsl_graph_pack_weights(model->graph, model->backend);
 }
 
-tslim_status tsl_model_create(
-    const tslim_graph *graph, const tsl_backend *backend, tslim_isa isa, bool optimize, tsl_model **result) {
+tslim_status tsl_model_create(const tslim_graph *graph, const tsl_backend *backend, tslim_isa isa,
+    tsl_winograd_choice winograd, bool optimize, tsl_model **result) {
     tsl_model *model = tsl_allocate_zeroed(graph->ctx, sizeof(*model));
     TSL_REQUIRE_MEMORY(model, sizeof(*model));
     atomic_init(&model->references, 1);
@@ -22,6 +22,7 @@ tslim_status tsl_model_create(
     model->backend = backend;
     model->isa = isa;
     model->optimize = optimize;
+    model->winograd = winograd;
     tslim_status status = prepare_graph(model, graph, optimize);
     if (status != TSLIM_OK) {
         tsl_model_release(model);

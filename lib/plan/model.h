@@ -12,12 +12,13 @@ typedef struct tsl_model {
     const tsl_backend *backend;
     tslim_isa isa;
     bool optimize; // plans fuse what only they can
+    tsl_winograd_choice winograd;
     tslim_graph *graph;
 } tsl_model;
 
 // UNSUPPORTED names every node that cannot run.
-tslim_status tsl_model_create(
-    const tslim_graph *graph, const tsl_backend *backend, tslim_isa isa, bool optimize, tsl_model **model);
+tslim_status tsl_model_create(const tslim_graph *graph, const tsl_backend *backend, tslim_isa isa,
+    tsl_winograd_choice winograd, bool optimize, tsl_model **model);
 tsl_model *tsl_model_retain(tsl_model *model);
 void tsl_model_release(tsl_model *model); // NULL is allowed
 

@@ -78,7 +78,8 @@ tslim_status tslim_session_create(
     TSL_TRY(read_options(options, &o));
     tslim_isa isa = o.isa == TSLIM_ISA_DEFAULT ? graph->ctx->isa : o.isa;
     tsl_model *model;
-    TSL_TRY(tsl_model_create(graph, &tsl_cpu_backend, isa, !o.no_fusion, &model));
+    tsl_winograd_choice winograd = o.no_winograd ? TSL_WINOGRAD_NEVER : TSL_WINOGRAD_BY_SHAPE;
+    TSL_TRY(tsl_model_create(graph, &tsl_cpu_backend, isa, winograd, !o.no_fusion, &model));
     tslim_status status = create(model, &o, session);
     tsl_model_release(model);
     return status;
