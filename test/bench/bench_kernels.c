@@ -4,11 +4,12 @@
 // addition. Peaks to compare with, in multiply-adds a clock: two 32-byte FMAs 16, two 64-byte FMAs 32,
 // vpdpbusd 64 (two of 32 bytes or one of 64) or 128.
 //
-// bench_kernels [seconds a measurement]
+// bench_kernels [seconds a measurement [level]]
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "base/cpu_info.h"
@@ -38,11 +39,17 @@ static const layer layers[] = {
     {"1x1 56x56 24>144", 56, 24, 144, 1, 1, false},
     {"1x1 56x56 144>24", 56, 144, 24, 1, 1, false},
     {"1x1 14x14 96>576", 14, 96, 576, 1, 1, false},
+    {"1x1 112x112 16>96", 112, 16, 96, 1, 1, false},
+    {"1x1 56x56 96>24", 56, 96, 24, 1, 1, false},
+    {"3x3 56x56 96>24", 56, 96, 24, 3, 1, false},
     {"1x1 1x1 2048>1000", 1, 2048, 1000, 1, 1, false},
+    {"dw 3x3 112x112 16", 112, 16, 0, 3, 1, false},
     {"dw 3x3 112x112 32", 112, 32, 0, 3, 1, false},
     {"dw 3x3 56x56 144", 56, 144, 0, 3, 1, false},
     {"dw 3x3 14x14 576", 14, 576, 0, 3, 1, false},
+    {"dw 3x3/2 56x56 96", 56, 96, 0, 3, 2, false},
     {"dw 5x5 28x28 120", 28, 120, 0, 5, 1, false},
+    {"dw 5x5 14x14 240", 14, 240, 0, 5, 1, false},
 };
 
 typedef enum precision { FLOAT, NON_NEGATIVE, SIGNED } precision;
@@ -220,6 +227,7 @@ int main(int argc, char **argv) {
     printf("%-11s %-8s %-24s %10s %10s %10s\n", "level", "type", "layer", "us", "GMAC/s", "MAC/clock");
     for (size_t i = 0; i < sizeof(isas) / sizeof(isas[0]); i++) {
         if (!tslim_isa_available(isas[i])) continue;
+        if (argc > 2 && strcmp(argv[2], tslim_isa_name(isas[i])) != 0) continue;
         const tsl_cpu_functions *f = tsl_cpu_functions_get(isas[i]);
         for (precision p = FLOAT; p <= SIGNED; p++) {
             for (size_t j = 0; j < sizeof(layers) / sizeof(layers[0]); j++) {

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// INT8 matrix product, AVX-512 with VNNI: tiles of 14 pixels by 32 channels, 28 of 32 registers for sums.
+// INT8 matrix product, AVX-512 with VNNI: tiles of 7 pixels by 64 channels or 14 by
+// 32: 28 of 32 registers for sums.
 #include "cpu/avx512vnni/avx512vnni.h"
 #include "cpu/x86/dot_vnni.h"
 
 #define TSL_TILE_ROWS 14
 #define TSL_TILE_PANELS 2
+#define TSL_WIDE_PANELS 4
 #define TSL_TILE_HEIGHTS(CASE)                                                                               \
     CASE(1)                                                                                                  \
     CASE(2)                                                                                                  \

@@ -3,6 +3,7 @@
 // defines
 //   TSL_TILE_ROWS, TSL_TILE_PANELS   pixels and panels of a tile whose sums stay in registers
 //   TSL_TILE_HEIGHTS(CASE)           CASE(1) ... CASE(TSL_TILE_ROWS)
+//   TSL_WIDE_PANELS                  optional: where so many panels are left, tiles are as wide and lower
 //
 // Panels are outer and pixels inner, with all of K in registers: a tile's weights stay in the nearest cache
 // while all pixels pass, and no sum is stored before it is complete.
@@ -11,8 +12,29 @@
 
 #include "cpu/x86/requantize.h"
 
-#define TSL_TILE_VECTORS (TSL_TILE_PANELS * TSL_PANEL_VECTORS)
+#ifndef TSL_WIDE_PANELS
+#define TSL_WIDE_PANELS TSL_TILE_PANELS
+#endif
+#define TSL_TILE_VECTORS (TSL_WIDE_PANELS * TSL_PANEL_VECTORS)
+// Rows of a tile: as many sums whatever its width, but no more rows than there are heights.
+#define TSL_ROWS_OF(panels)                                                                                  \
+    ((panels) > TSL_TILE_PANELS ? TSL_TILE_ROWS * TSL_TILE_PANELS / (panels) : TSL_TILE_ROWS)
 #define TSL_GROUP_BYTES (TSL_PANEL * TSL_K_GROUP)
+
+#if TSL_LANES == 16
+
+#include "cpu/x86/finish_s8_512.h"
+
+TSL_INLINE bool is_bounded(const tsl_gemm_s8_args *g) {
+    return tsl_is_bounded(g->scale, g->bias, g->n, g->z ? g->z_scale : 0);
+}
+
+#else
+
+TSL_INLINE bool is_bounded(const tsl_gemm_s8_args *g) {
+    (void)g;
+    return false;
+}
 
 static __attribute__((noinline)) void store_few(
     const tsl_gemm_s8_args *g, size_t row, size_t rows, size_t channel, const int32_t *sums, size_t width) {
@@ -30,15 +52,6 @@ static __attribute__((noinline)) void store_few(
             output.c_f32 = tsl_writable_floats_at(g->c_f32, g->c_row[row + r]) + channel;
         tsl_requantize_row(&output, tsl_smaller(g->n - channel, width));
     }
-}
-
-// Where a vector of sums starts: what is shifted away from the activations comes back as that times the
-// weights.
-TSL_INLINE tsl_vi first_sum(const tsl_gemm_s8_args *g, size_t channel, tsl_activation_kind kind) {
-    tsl_vi sum = g->acc_init ? tsl_vi_load(g->acc_init + channel) : tsl_vi_zero();
-    if (tsl_shift(kind) == 0) return sum;
-    tsl_vi shifted = tsl_vi_times_128(tsl_vi_load(g->w_sum + channel));
-    return tsl_shift(kind) > 0 ? tsl_vi_add(sum, shifted) : tsl_vi_subtract(sum, shifted);
 }
 
 // One row's int8 outputs, of whole panels.
@@ -69,6 +82,17 @@ TSL_INLINE void store_row(const tsl_gemm_s8_args *g, size_t row, size_t channel,
     }
 }
 
+#endif
+
+// Where a vector of sums starts: what is shifted away from the activations comes back as that times the
+// weights.
+TSL_INLINE tsl_vi first_sum(const tsl_gemm_s8_args *g, size_t channel, tsl_activation_kind kind) {
+    tsl_vi sum = g->acc_init ? tsl_vi_load(g->acc_init + channel) : tsl_vi_zero();
+    if (tsl_shift(kind) == 0) return sum;
+    tsl_vi shifted = tsl_vi_times_128(tsl_vi_load(g->w_sum + channel));
+    return tsl_shift(kind) > 0 ? tsl_vi_add(sum, shifted) : tsl_vi_subtract(sum, shifted);
+}
+
 // One row's next four channels, times those of `vectors` vectors of output channels.
 TSL_INLINE void multiply_row(const char *a, const int8_t *w, size_t panel_stride, const int vectors,
     const tsl_activation_kind kind, tsl_vi sum[TSL_TILE_VECTORS]) {
@@ -93,8 +117,9 @@ TSL_INLINE void spill_row(int32_t *to, const int vectors, const tsl_vi *from) {
 // `rows` pixels by `panels` panels; these and kind are constants after inlining. Rows are written out by
 // macro, since an unrolled loop came too late for clang 14 to keep their sums in registers.
 TSL_INLINE void tile(const tsl_gemm_s8_args *g, size_t row, size_t panel, const int rows, const int panels,
-    const tsl_activation_kind kind, ptrdiff_t prefetch) {
+    const tsl_activation_kind kind, bool bounded, ptrdiff_t prefetch) {
     const int vectors = panels * TSL_PANEL_VECTORS;
+    (void)bounded;
     const size_t channel = panel * TSL_PANEL, n_taps = g->n_taps, k4 = g->k4, panel_stride = g->panel_stride;
     const char *a[TSL_TILE_ROWS];
     tsl_vi first[TSL_TILE_VECTORS], sum[TSL_TILE_ROWS][TSL_TILE_VECTORS];
@@ -120,6 +145,7 @@ TSL_INLINE void tile(const tsl_gemm_s8_args *g, size_t row, size_t panel, const 
 #undef TSL_ROW
         }
     }
+#if TSL_LANES != 16
     if (g->c_s8 && channel + (size_t)panels * TSL_PANEL <= g->n) {
 #define TSL_ROW(height)                                                                                      \
     if (height <= rows) store_row(g, row + height - 1, channel, panels, sum[height - 1]);
@@ -127,23 +153,28 @@ TSL_INLINE void tile(const tsl_gemm_s8_args *g, size_t row, size_t panel, const 
 #undef TSL_ROW
         return;
     }
-    int32_t sums[TSL_TILE_ROWS * TSL_TILE_VECTORS * TSL_LANES];
+#endif
+    _Alignas(64) int32_t sums[TSL_TILE_ROWS * TSL_TILE_VECTORS * TSL_LANES];
 #define TSL_ROW(height)                                                                                      \
     if (height <= rows) spill_row(sums + (height - 1) * vectors * TSL_LANES, vectors, sum[height - 1]);
     TSL_TILE_HEIGHTS(TSL_ROW)
 #undef TSL_ROW
+#if TSL_LANES == 16
+    tsl_finish_s8(g, row, (size_t)rows, channel, panels, bounded, sums);
+#else
     store_few(g, row, (size_t)rows, channel, sums, (size_t)vectors * TSL_LANES);
+#endif
 }
 
 // All pixels. The first tile fetches the next panels' weights into the second-level cache.
 TSL_INLINE void all_rows(const tsl_gemm_s8_args *g, size_t panel, const int panels,
-    const tsl_activation_kind kind, ptrdiff_t prefetch) {
-    size_t height = tsl_tile_rows(g->m, TSL_TILE_ROWS);
+    const tsl_activation_kind kind, bool bounded, ptrdiff_t prefetch) {
+    size_t height = tsl_tile_rows(g->m, (size_t)TSL_ROWS_OF(panels));
     for (size_t row = 0; row < g->m; row += height) {
         switch (tsl_smaller(height, g->m - row)) {
 #define TSL_CASE(rows)                                                                                       \
     case rows:                                                                                               \
-        tile(g, row, panel, rows, panels, kind, prefetch);                                                   \
+        if (rows <= TSL_ROWS_OF(panels)) tile(g, row, panel, rows, panels, kind, bounded, prefetch);         \
         break;
             TSL_TILE_HEIGHTS(TSL_CASE)
 #undef TSL_CASE
@@ -153,18 +184,24 @@ TSL_INLINE void all_rows(const tsl_gemm_s8_args *g, size_t panel, const int pane
 }
 
 TSL_INLINE void gemm_of_kind(const tsl_gemm_s8_args *g, const tsl_activation_kind kind) {
-    size_t panels = (g->n + TSL_PANEL - 1) / TSL_PANEL;
-    for (size_t panel = 0; panel < panels; panel += TSL_TILE_PANELS) {
-        ptrdiff_t next = (ptrdiff_t)(TSL_TILE_PANELS * g->panel_stride);
-        if (panel + 2 * TSL_TILE_PANELS > panels) next = 0;
-#if TSL_TILE_PANELS > 1
-        if (panels - panel < TSL_TILE_PANELS) {
-            for (; panel < panels; panel++) all_rows(g, panel, 1, kind, 0);
-            return;
-        }
-#endif
-        all_rows(g, panel, TSL_TILE_PANELS, kind, next);
+    const size_t panels = (g->n + TSL_PANEL - 1) / TSL_PANEL;
+    const bool bounded = is_bounded(g);
+    size_t panel = 0;
+#if TSL_WIDE_PANELS > TSL_TILE_PANELS
+    for (; panels - panel >= TSL_WIDE_PANELS; panel += TSL_WIDE_PANELS) {
+        bool last = panel + 2 * TSL_WIDE_PANELS > panels;
+        ptrdiff_t next = last ? 0 : (ptrdiff_t)(TSL_WIDE_PANELS * g->panel_stride);
+        all_rows(g, panel, TSL_WIDE_PANELS, kind, bounded, next);
     }
+#endif
+    for (; panels - panel >= TSL_TILE_PANELS; panel += TSL_TILE_PANELS) {
+        bool last = panel + 2 * TSL_TILE_PANELS > panels;
+        ptrdiff_t next = last ? 0 : (ptrdiff_t)(TSL_TILE_PANELS * g->panel_stride);
+        all_rows(g, panel, TSL_TILE_PANELS, kind, bounded, next);
+    }
+#if TSL_TILE_PANELS > 1
+    for (; panel < panels; panel++) all_rows(g, panel, 1, kind, bounded, 0);
+#endif
 }
 
 // Kinds that the level's tsl_dot treats alike share their code.
