@@ -192,6 +192,13 @@ typedef struct tsl_scale_shift_f32_args {
     float lo, hi;
 } tsl_scale_shift_f32_args;
 
+// The smallest and the largest of x, and of 0. NaNs are left out.
+typedef struct tsl_range_f32_args {
+    const float *x;
+    size_t n;
+    float lo, hi; // result
+} tsl_range_f32_args;
+
 // y[i] = rne(clamp(x[i] * inverse_scale, lo, hi)) + zero_point: the bounds are those of the type less the
 // zero point, which comes last so that ties are rounded as ONNX does.
 typedef struct tsl_quantize_s8_args {

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "format/onnx.h"
+#include "format/onnx_quantized.h"
 #include "format/onnx_reader.h"
 
 #define FIRST_OPSET 7
@@ -230,6 +231,7 @@ static tslim_status read_all(tsl_onnx_reader *reader) {
     TSL_TRY(parse_model(reader));
     TSL_TRY(set_interface(reader));
     TSL_TRY(check_sources(reader->graph));
+    TSL_TRY(tsl_onnx_expand_quantized(reader->graph));
     TSL_TRY(tsl_graph_sort(reader->graph));
     TSL_TRY(tsl_graph_compact(reader->graph));
     return tsl_graph_verify(reader->graph, TSLIM_ERROR_BAD_FILE);

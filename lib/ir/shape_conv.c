@@ -21,14 +21,16 @@ static tslim_status require_vector(const tsl_value *value, int64_t length) {
     return TSLIM_OK;
 }
 
-// Weights have the input's type; 8-bit inputs take 8-bit weights.
+// Weights have the input's type; 8-bit inputs take 8-bit weights, and floats do, which are quantized in each
+// run.
 static tslim_status require_product_types(const tslim_graph *graph, const tsl_node *node, tsl_types types) {
     const tsl_value *input = tsl_node_input(graph, node, 0), *weights = tsl_node_input(graph, node, 1);
     TSL_TRY(tsl_require_type(input, types));
     TSL_TRY(tsl_require_type(weights, types));
     bool known = input->dtype != TSLIM_DTYPE_NONE && weights->dtype != TSLIM_DTYPE_NONE;
-    bool fits =
-        tsl_value_is_quantized(input) ? tsl_value_is_quantized(weights) : input->dtype == weights->dtype;
+    bool fits = tsl_value_is_quantized(weights)
+                    ? tsl_value_is_quantized(input) || input->dtype == TSLIM_DTYPE_FLOAT
+                    : input->dtype == weights->dtype && !tsl_value_is_quantized(input);
     TSL_REQUIRE(!known || fits, TSLIM_ERROR_INVALID_ARGUMENT, "'%s' is %s, but '%s' is %s", input->name,
         tslim_dtype_name(input->dtype), weights->name, tslim_dtype_name(weights->dtype));
     return TSLIM_OK;
@@ -67,11 +69,11 @@ static tslim_status check_channels(
     return TSLIM_OK;
 }
 
-static tslim_status convolve(tslim_graph *graph, const tsl_node *node) {
+tslim_status tsl_shape_of_conv(const tslim_graph *graph, const tsl_node *node, tsl_shape *out) {
     const tsl_value *input = tsl_node_input(graph, node, 0), *weights = tsl_node_input(graph, node, 1);
-    TSL_TRY(require_product_types(graph, node, TSL_TYPES_FLOAT));
     const tsl_shape *x = &input->shape, *w = &weights->shape;
-    if (!x->known || !w->known) return set_product(graph, node, &(tsl_shape){0});
+    *out = (tsl_shape){0};
+    if (!x->known || !w->known) return TSLIM_OK;
     TSL_TRY(require_rank(input, 3, TSLIM_MAX_RANK));
     TSL_TRY(require_rank(weights, x->rank, x->rank));
     tsl_window window;
@@ -80,12 +82,19 @@ static tslim_status convolve(tslim_graph *graph, const tsl_node *node) {
     TSL_TRY(check_channels(node, x, w, window.group));
     int64_t features = w->dims[0];
     if (node->op == TSL_OP_CONV_TRANSPOSE) features = w->dims[1] < 0 ? -1 : w->dims[1] * window.group;
+    *out = (tsl_shape){.known = true, .rank = x->rank};
+    tsl_shape_copy_dim(out, 0, x, 0);
+    tsl_shape_set_dim(out, 1, features);
+    for (uint32_t i = 2; i < x->rank; i++) tsl_shape_set_dim(out, i, window.out[i + 2 - x->rank]);
+    return TSLIM_OK;
+}
+
+static tslim_status convolve(tslim_graph *graph, const tsl_node *node) {
+    tsl_shape out;
+    TSL_TRY(require_product_types(graph, node, TSL_TYPES_FLOAT));
+    TSL_TRY(tsl_shape_of_conv(graph, node, &out));
     const tsl_value *bias = optional_operand(graph, node, 2);
-    if (bias) TSL_TRY(require_vector(bias, features));
-    tsl_shape out = {.known = true, .rank = x->rank};
-    tsl_shape_copy_dim(&out, 0, x, 0);
-    tsl_shape_set_dim(&out, 1, features);
-    for (uint32_t i = 2; i < x->rank; i++) tsl_shape_set_dim(&out, i, window.out[i + 2 - x->rank]);
+    if (bias && out.known) TSL_TRY(require_vector(bias, out.dims[1]));
     return set_product(graph, node, &out);
 }
 
@@ -131,21 +140,28 @@ static tsl_shape batch_dims(const tsl_shape *shape) {
     return batch;
 }
 
-tslim_status tsl_shape_matmul(tslim_graph *graph, const tsl_node *node) {
+tslim_status tsl_shape_of_matmul(const tslim_graph *graph, const tsl_node *node, tsl_shape *out) {
     const tsl_value *left = tsl_node_input(graph, node, 0), *right = tsl_node_input(graph, node, 1);
-    TSL_TRY(require_product_types(graph, node, TSL_TYPES_NUMBER));
     TSL_TRY(require_rank(left, 1, TSLIM_MAX_RANK));
     TSL_TRY(require_rank(right, 1, TSLIM_MAX_RANK));
     const tsl_shape *a = &left->shape, *b = &right->shape;
-    if (!a->known || !b->known) return set_product(graph, node, &(tsl_shape){0});
+    *out = (tsl_shape){0};
+    if (!a->known || !b->known) return TSLIM_OK;
     if (!tsl_dims_agree(a->dims[a->rank - 1], b->dims[b->rank > 1 ? b->rank - 2 : 0]))
         return inner_dims_differ(a, b);
-    tsl_shape a_batch = batch_dims(a), b_batch = batch_dims(b), out;
-    TSL_TRY(tsl_shape_broadcast(&a_batch, &b_batch, &out));
-    if (a->rank > 1) TSL_TRY(tsl_shape_append(&out, a->dims[a->rank - 2], a->symbols[a->rank - 2]));
-    if (b->rank > 1) TSL_TRY(tsl_shape_append(&out, b->dims[b->rank - 1], b->symbols[b->rank - 1]));
+    tsl_shape a_batch = batch_dims(a), b_batch = batch_dims(b);
+    TSL_TRY(tsl_shape_broadcast(&a_batch, &b_batch, out));
+    if (a->rank > 1) TSL_TRY(tsl_shape_append(out, a->dims[a->rank - 2], a->symbols[a->rank - 2]));
+    return b->rank > 1 ? tsl_shape_append(out, b->dims[b->rank - 1], b->symbols[b->rank - 1]) : TSLIM_OK;
+}
+
+tslim_status tsl_shape_matmul(tslim_graph *graph, const tsl_node *node) {
+    tsl_shape out;
+    TSL_TRY(require_product_types(graph, node, TSL_TYPES_NUMBER));
+    TSL_TRY(tsl_shape_of_matmul(graph, node, &out));
+    const tsl_shape *b = &tsl_node_input(graph, node, 1)->shape;
     const tsl_value *bias = optional_operand(graph, node, 2);
-    if (bias) TSL_TRY(require_vector(bias, b->rank > 1 ? b->dims[b->rank - 1] : 1));
+    if (bias && out.known) TSL_TRY(require_vector(bias, b->rank > 1 ? b->dims[b->rank - 1] : 1));
     return set_product(graph, node, &out);
 }
 

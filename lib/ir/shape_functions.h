@@ -77,6 +77,11 @@ bool tsl_shape_stretches_to(const tsl_shape *from, const tsl_shape *to);
 // The product of dims begin..end-1: -1 when one is not known (and none is 0); LIMIT when it overflows.
 tslim_status tsl_shape_product(const tsl_shape *shape, uint32_t begin, uint32_t end, int64_t *product);
 
+// The result's dims of Conv and ConvTranspose, of MatMul, and of the like by the first two operands; not
+// known while those are not.
+tslim_status tsl_shape_of_conv(const tslim_graph *graph, const tsl_node *node, tsl_shape *out);
+tslim_status tsl_shape_of_matmul(const tslim_graph *graph, const tsl_node *node, tsl_shape *out);
+
 // ---- Numbers that are operands or attributes ----
 
 typedef struct tsl_numbers {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Models that were quantized elsewhere: an operator between DequantizeLinear and QuantizeLinear runs in INT8. This file
-// finds out which do.
+// Models that were quantized elsewhere: an operator between DequantizeLinear and QuantizeLinear runs in INT8.
+// This file finds out which do.
 #include "pass/fold_quantized.h"
 
 #include <math.h>
@@ -9,7 +9,8 @@
 // ---- Parameters ----
 
 static bool is_constant_of(const tsl_value *value, tslim_dtype dtype) {
-    return value && tsl_value_is_constant(value) && value->dtype == dtype && value->packing == TSL_PACKING_NONE;
+    return value && tsl_value_is_constant(value) && value->dtype == dtype &&
+           value->packing == TSL_PACKING_NONE;
 }
 
 static bool is_byte(tslim_dtype dtype) {
@@ -41,7 +42,7 @@ static bool read_operands(const tslim_graph *graph, const tsl_node *node, tslim_
     return is_constant_of(*scale, TSLIM_DTYPE_FLOAT) && (!*zero || is_constant_of(*zero, *dtype));
 }
 
-static tsl_quant_form read_parameters(const tslim_graph *graph, const tsl_node *node) {
+tsl_quant_form tsl_quantized_parameters(const tslim_graph *graph, const tsl_node *node) {
     const tsl_value *scale, *zero;
     tslim_dtype dtype;
     tsl_quant_form none = {0};
@@ -59,7 +60,8 @@ const tsl_node *tsl_weights_dequantizer(const tslim_graph *graph, uint32_t id) {
     const tsl_value *scale, *zero, *x = tsl_node_input(graph, node, 0);
     tslim_dtype dtype;
     if (node->op != TSL_OP_DEQUANTIZE_LINEAR || !read_operands(graph, node, &dtype, &scale, &zero) ||
-        !is_constant_of(x, dtype) || scale->shape.rank > 1 || (zero && zero->bytes * sizeof(float) != scale->bytes))
+        !is_constant_of(x, dtype) || scale->shape.rank > 1 ||
+        (zero && zero->bytes * sizeof(float) != scale->bytes))
         return NULL;
     size_t count = scale->bytes / sizeof(float);
     for (size_t i = 0; i < count; i++)
@@ -110,8 +112,7 @@ static bool is_product(tsl_op op) {
     return op == TSL_OP_CONV || op == TSL_OP_CONV_TRANSPOSE || op == TSL_OP_GEMM || op == TSL_OP_MATMUL;
 }
 
-// Its result holds elements of its operand, unchanged: rounding before it is rounding after it.
-static bool only_moves(const tsl_node *node) {
+bool tsl_only_moves(const tsl_node *node) {
     switch (node->op) {
     case TSL_OP_MAX_POOL:
     case TSL_OP_GLOBAL_MAX_POOL:
@@ -165,7 +166,7 @@ static bool has_int8_kernel(const tslim_graph *graph, const tsl_node *node) {
     case TSL_OP_PRELU:
         return false;
     default: // functions of one value become tables
-        return (node->op >= TSL_OP_RELU && node->op < TSL_OP_NOT) || only_moves(node);
+        return (node->op >= TSL_OP_RELU && node->op < TSL_OP_NOT) || tsl_only_moves(node);
     }
 }
 
@@ -259,7 +260,7 @@ static bool chooses_int8(tsl_quantized_folder *f, const tsl_node *node) {
     }
     if (!has_int8_kernel(f->graph, node) || !has_data_in_int8(f, node, true)) return false;
     if (all_outputs_wanted(f, node)) return true;
-    if (!only_moves(node) || makes_graph_output(f->graph, node)) return false;
+    if (!tsl_only_moves(node) || makes_graph_output(f->graph, node)) return false;
     hand_form_on(f, node);
     return true;
 }
@@ -284,7 +285,7 @@ static bool moves_to_wanted(const tsl_quantized_folder *f, uint32_t value, tsl_q
     uint32_t n = tsl_single_use(f->graph, &f->uses, value);
     if (n == TSL_NONE) return false;
     const tsl_node *reader = &f->graph->nodes[n];
-    if (!only_moves(reader) || reader->inputs[0] != value || reader->n_outputs != 1 ||
+    if (!tsl_only_moves(reader) || reader->inputs[0] != value || reader->n_outputs != 1 ||
         reader->outputs[0] == TSL_NONE || !f->wanted[reader->outputs[0]])
         return false;
     *form = f->form[reader->outputs[0]];
@@ -294,7 +295,9 @@ static bool moves_to_wanted(const tsl_quantized_folder *f, uint32_t value, tsl_q
 static void find_wanted(tsl_quantized_folder *f, uint32_t value) {
     tsl_quant_form form;
     const tsl_value *v = &f->graph->values[value];
-    if (v->dtype != TSLIM_DTYPE_FLOAT || tsl_has_form(&f->form[value]) || tsl_graph_is_output(f->graph, value)) return;
+    if (v->dtype != TSLIM_DTYPE_FLOAT || tsl_has_form(&f->form[value]) ||
+        tsl_graph_is_output(f->graph, value))
+        return;
     if (!same_form_for_all_readers(f, value, &form) && !moves_to_wanted(f, value, &form)) return;
     f->form[value] = form;
     f->wanted[value] = true;
@@ -304,7 +307,7 @@ tslim_status tsl_quantized_choose(tsl_quantized_folder *f) {
     const tslim_graph *graph = f->graph;
     for (uint32_t n = 0; n < f->n_nodes; n++) {
         const tsl_node *node = &graph->nodes[n];
-        f->parameters[n] = read_parameters(graph, node);
+        f->parameters[n] = tsl_quantized_parameters(graph, node);
         if (node->op == TSL_OP_DEQUANTIZE_LINEAR && tsl_has_form(&f->parameters[n]))
             f->form[node->outputs[0]] = f->parameters[n];
     }
@@ -323,7 +326,8 @@ tslim_status tsl_quantized_choose(tsl_quantized_folder *f) {
 
 static bool has_linear_quantization(const tslim_graph *graph) {
     for (uint32_t n = 0; n < graph->n_nodes; n++)
-        if (graph->nodes[n].op == TSL_OP_DEQUANTIZE_LINEAR || graph->nodes[n].op == TSL_OP_QUANTIZE_LINEAR) return true;
+        if (graph->nodes[n].op == TSL_OP_DEQUANTIZE_LINEAR || graph->nodes[n].op == TSL_OP_QUANTIZE_LINEAR)
+            return true;
     return false;
 }
 
@@ -334,14 +338,17 @@ static tslim_status prepare(tsl_quantized_folder *f) {
     f->form = tsl_arena_array(&f->arena, f->n_values, sizeof(*f->form));
     f->wanted = tsl_arena_array(&f->arena, f->n_values, sizeof(*f->wanted));
     f->int8 = tsl_arena_array(&f->arena, f->n_nodes, sizeof(*f->int8));
-    TSL_REQUIRE_MEMORY(f->parameters && f->form && f->wanted && f->int8 ? f : NULL, f->n_values * sizeof(*f->form));
+    TSL_REQUIRE_MEMORY(
+        f->parameters && f->form && f->wanted && f->int8 ? f : NULL, f->n_values * sizeof(*f->form));
     return tsl_uses_find(f->graph, &f->uses);
 }
 
 tslim_status tsl_pass_fold_quantized(tslim_graph *graph, tsl_evaluate_node evaluate, void *user) {
     if (!has_linear_quantization(graph)) return TSLIM_OK;
     // Weights stay quantized, and activations are where they can be taken along.
+    TSL_TRY(tsl_quantized_sink(graph));
     TSL_TRY(tsl_pass_infer_and_fold_but(graph, evaluate, user, TSL_OP_DEQUANTIZE_LINEAR));
+    TSL_TRY(tsl_quantized_lift(graph));
     TSL_TRY(tsl_pass_remove_identity(graph));
     TSL_TRY(tsl_pass_fuse_activations(graph));
     TSL_TRY(tsl_pass_fuse_epilogues(graph));

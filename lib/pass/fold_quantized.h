@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// The parts of tsl_pass_fold_quantized: what the QuantizeLinear and DequantizeLinear nodes of a file say, which nodes
-// can run in INT8 by that, and the rewriting.
+// The parts of tsl_pass_fold_quantized: what the QuantizeLinear and DequantizeLinear nodes of a file say,
+// which nodes can run in INT8 by that, and the rewriting.
 //
-// ONNX has UINT8 tensors too. (q - z) * s is the same number for q of 0..255 as for q - 128 with zero point z - 128, so
-// everything here is in INT8, and the kernels know one type.
+// ONNX has UINT8 tensors too. (q - z) * s is the same number for q of 0..255 as for q - 128 with zero point z
+// - 128, so everything here is in INT8, and the kernels know one type.
 #ifndef TSL_PASS_FOLD_QUANTIZED_H
 #define TSL_PASS_FOLD_QUANTIZED_H
 
@@ -20,8 +20,8 @@ typedef struct tsl_quantized_folder {
     tsl_arena arena; // of everything below
     tsl_uses uses; // before the rewriting
     uint32_t n_nodes, n_values; // before the rewriting
-    // Of each QuantizeLinear and DequantizeLinear between float and 8 bits whose parameters are constants, one for the
-    // tensor.
+    // Of each QuantizeLinear and DequantizeLinear between float and 8 bits whose parameters are constants,
+    // one for the tensor.
     tsl_quant_form *parameters;
     // Of each float value: the form in which it is there, or in which its readers want it.
     tsl_quant_form *form;
@@ -38,6 +38,11 @@ static inline bool tsl_same_form(const tsl_quant_form *a, const tsl_quant_form *
     return a->scale == b->scale && a->zero_point == b->zero_point;
 }
 
+// What a QuantizeLinear or DequantizeLinear says, where its parameters are constants, one for the tensor.
+tsl_quant_form tsl_quantized_parameters(const tslim_graph *graph, const tsl_node *node);
+// The result holds elements of the first operand, unchanged: rounding before the node is rounding behind it.
+bool tsl_only_moves(const tsl_node *node);
+
 // What an operand is to an INT8 node.
 typedef enum tsl_quantized_role {
     TSL_ROLE_OTHER, // stays as it is: bias, sizes, indices
@@ -46,12 +51,17 @@ typedef enum tsl_quantized_role {
 } tsl_quantized_role;
 tsl_quantized_role tsl_quantized_role_of(const tsl_node *node, uint32_t operand);
 
-// The DequantizeLinear that makes a value from a constant of 8 bits with constant parameters, which may be along an
-// axis; NULL when there is none.
+// The DequantizeLinear that makes a value from a constant of 8 bits with constant parameters, which may be
+// along an axis; NULL when there is none.
 const tsl_node *tsl_weights_dequantizer(const tslim_graph *graph, uint32_t value);
 // Of the node above: scales, and zero points in INT8's terms. *axis is within the tensor.
 void tsl_read_weights_parameters(const tslim_graph *graph, const tsl_node *dequantizer, const float **scales,
     uint32_t *n_scales, int32_t *axis, bool *same_zero_points, int32_t *zero_point);
+
+// Brings operators between integers into the form that the rest knows (pass/lift_integers.c): before
+// constants are folded, and behind that.
+tslim_status tsl_quantized_sink(tslim_graph *graph);
+tslim_status tsl_quantized_lift(tslim_graph *graph);
 
 // Fills parameters, form, wanted and int8.
 tslim_status tsl_quantized_choose(tsl_quantized_folder *f);

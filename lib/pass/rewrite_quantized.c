@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The rewriting of models that were quantized elsewhere. A value keeps its name in the form in which its producer makes
-// it; the other form, where some reader wants it, is made once and shared. What is left over of QuantizeLinear and
-// DequantizeLinear with constant parameters becomes the library's own operators, which know them without operands.
+// The rewriting of models that were quantized elsewhere. A value keeps its name in the form in which its
+// producer makes it; the other form, where some reader wants it, is made once and shared. What is left over
+// of QuantizeLinear and DequantizeLinear with constant parameters becomes the library's own operators, which
+// know them without operands.
 #include <string.h>
 
 #include "pass/fold_quantized.h"
@@ -84,7 +85,8 @@ static tslim_status need_int8(rewriter *r, uint32_t value, uint32_t *id) {
             uint32_t node;
             TSL_TRY(add_twin(graph, value, "quantized", TSLIM_DTYPE_INT8, &r->as_int8[value]));
             TSL_TRY(set_form(graph, r->as_int8[value], &r->f->form[value]));
-            TSL_TRY(tsl_graph_add_node(graph, TSL_OP_QUANTIZE, NULL, 1, &value, 1, &r->as_int8[value], &node));
+            TSL_TRY(
+                tsl_graph_add_node(graph, TSL_OP_QUANTIZE, NULL, 1, &value, 1, &r->as_int8[value], &node));
         }
     }
     *id = r->as_int8[value];
@@ -107,8 +109,8 @@ static tslim_status need_float(rewriter *r, uint32_t value, uint32_t *id) {
 
 // ---- Nodes ----
 
-// True when the integers that a QuantizeLinear makes are read by DequantizeLinear alone, with the same parameters: then
-// nobody sees what type they have.
+// True when the integers that a QuantizeLinear makes are read by DequantizeLinear alone, with the same
+// parameters: then nobody sees what type they have.
 static bool is_inner(const rewriter *r, uint32_t n) {
     const tsl_quantized_folder *f = r->f;
     uint32_t q = r->graph->nodes[n].outputs[0];
