@@ -11,6 +11,8 @@ typedef struct matmul {
     tsl_matrix matrix;
     size_t n_products;
     size_t *a_index, *b_index; // which matrices product i takes; NULL with one product
+    bool thin;
+    size_t taps_scratch, taps_bytes; // of a worker
 } matmul;
 
 typedef struct shape {
@@ -80,6 +82,60 @@ static tslim_status set_indices(tsl_prepare *p, const shape *s, matmul *m) {
     return TSLIM_OK;
 }
 
+// ---- Few rows by a matrix that is computed: packing it would take longer than the product ----
+
+#define FEW_ROWS 6
+
+static bool is_thin(const tsl_matrix *t) {
+    const tsl_coefficients *c = &t->coefficients;
+    return !t->weights.packed && t->m <= FEW_ROWS && !c->is_int8 && !c->bias_tensor && !c->residual;
+}
+
+typedef struct thin_task {
+    const matmul *matmul;
+    const tsl_run *run;
+    const float *a;
+    size_t range, n_ranges; // of columns
+} thin_task;
+
+// A sum of B's rows, weighted by a row of A: as the taps of a window.
+static void run_thin(void *data, size_t begin, size_t end, uint32_t worker) {
+    const thin_task *task = data;
+    const matmul *m = task->matmul;
+    const tsl_matrix *t = &m->matrix;
+    const size_t k = t->weights.geometry.k, n = t->weights.geometry.n;
+    ptrdiff_t *taps = (ptrdiff_t *)(void *)(task->run->scratch + m->taps_scratch + worker * m->taps_bytes);
+    for (size_t i = 0; i < k; i++) taps[i] = (ptrdiff_t)(i * n * sizeof(float));
+    tsl_window_sum_args args = {
+        .taps = taps, .n_taps = k, .scale = 1, .lo = t->coefficients.lo, .hi = t->coefficients.hi};
+    for (size_t item = begin; item < end; item++) {
+        const size_t product = item / task->n_ranges, first = item % task->n_ranges * task->range;
+        const size_t a_index = m->a_index ? m->a_index[product] : 0,
+                     b_index = m->b_index ? m->b_index[product] : 0;
+        args.channels = n - first < task->range ? n - first : task->range;
+        args.x = (const float *)task->run->inputs[1].data + b_index * k * n + first;
+        for (size_t row = 0; row < t->m; row++) {
+            args.weights = task->a + (a_index * t->m + row) * k;
+            args.y = (float *)task->run->outputs[0].data + (product * t->m + row) * n + first;
+            t->product.functions->window_sum_f32(&args);
+        }
+    }
+}
+
+static void run_few_rows(const matmul *m, const tsl_run *run) {
+    const tsl_matrix *t = &m->matrix;
+    const size_t n = t->weights.geometry.n, products = m->a_index ? m->n_products : 1;
+    thin_task task = {m, run, t->a ? t->a : run->inputs[0].data, n, 1};
+    if (products < run->ctx->n_threads) {
+        task.range = (n / run->ctx->n_threads + TSL_PANEL) / TSL_PANEL * TSL_PANEL;
+        task.n_ranges = (n + task.range - 1) / task.range;
+    }
+    const size_t work = t->m * t->weights.geometry.k * task.range + 1;
+    tsl_parallel_for(run->ctx, products * task.n_ranges, 65536 / work + 1, run_thin, &task);
+}
+
+// ---- Products of packed matrices ----
+
 typedef struct product_task {
     const matmul *matmul;
     const tsl_product_operands *operands;
@@ -102,6 +158,10 @@ static void run_products(void *data, size_t begin, size_t end, uint32_t worker) 
 
 static tslim_status run_matmul(const tsl_run *run) {
     const matmul *m = run->kernel->state;
+    if (m->thin) {
+        run_few_rows(m, run);
+        return TSLIM_OK;
+    }
     tsl_product_operands operands = tsl_matrix_operands(&m->matrix, run);
     if (!m->a_index) {
         tsl_product_run(run->ctx, &m->matrix.product, &operands);
@@ -137,6 +197,11 @@ tslim_status tsl_cpu_prepare_matmul(tsl_prepare *p, tsl_kernel *kernel) {
     TSL_TRY(
         tsl_matrix_prepare(p, kernel, &first, (size_t)s.b_matrices, (size_t)rows, bias, 1, 1, &m->matrix));
     if (!single) TSL_TRY(set_indices(p, &s, m));
+    m->thin = is_thin(&m->matrix);
+    if (m->thin) {
+        m->taps_bytes = tsl_round_up((size_t)s.k * sizeof(ptrdiff_t) + 1, 64);
+        TSL_TRY(tsl_scratch_reserve(kernel, m->taps_bytes * p->ctx->n_threads, &m->taps_scratch));
+    }
     kernel->state = m;
     kernel->run = run_matmul;
     kernel->macs = (uint64_t)tsl_tensor_elements(&step->outputs[0]) * (uint64_t)s.k;

@@ -200,6 +200,24 @@ static size_t panel_width(const tsl_pack_geometry *g, size_t panel) {
     return rest < TSL_PANEL ? rest : TSL_PANEL;
 }
 
+// A panel of floats of a plain matrix: what is packed at each run where an operand is computed. False when it
+// is not so.
+static bool pack_matrix_panel(
+    const tsl_pack_geometry *g, tslim_dtype dtype, const char *source, char *packed, size_t width) {
+    if (dtype != TSLIM_DTYPE_FLOAT || g->n_taps != 1 || width != TSL_PANEL) return false;
+    const float *from = (const float *)(const void *)source;
+    float *to = (float *)(void *)packed;
+    if (g->source_n == 1) {
+        for (size_t i = 0; i < g->k; i++)
+            memcpy(to + i * TSL_PANEL, from + i * g->source_k, TSL_PANEL * sizeof(float));
+        return true;
+    }
+    if (g->source_k != 1) return false;
+    for (size_t i = 0; i < g->k; i++)
+        for (size_t j = 0; j < TSL_PANEL; j++) to[i * TSL_PANEL + j] = from[i + j * g->source_n];
+    return true;
+}
+
 void tsl_pack_panels(const tsl_pack_geometry *g, tslim_dtype dtype, const void *row_major, void *packed,
     size_t group, size_t first, size_t last) {
     size_t element = tslim_dtype_size(dtype);
@@ -207,9 +225,11 @@ void tsl_pack_panels(const tsl_pack_geometry *g, tslim_dtype dtype, const void *
     char *source = (char *)(uintptr_t)row_major + group * g->source_group * element;
     for (size_t panel = first; panel < last; panel++) {
         char *place = (char *)packed + (group * g->group_stride + panel * g->panel_stride) * element;
+        const size_t width = panel_width(g, panel);
+        char *plain = source + panel * TSL_PANEL * g->source_n * element;
+        if (pack_matrix_panel(g, dtype, plain, place, width)) continue;
         memset(place, 0, g->panel_stride * element);
-        move_panel(
-            g, dtype, source + panel * TSL_PANEL * g->source_n * element, place, panel_width(g, panel), true);
+        move_panel(g, dtype, plain, place, width, true);
     }
 }
 

@@ -10,6 +10,7 @@
 #include "cpu/operator.h"
 
 typedef struct reduce_state {
+    const tsl_cpu_functions *functions;
     tsl_op op;
     uint32_t mask; // reduced axes
     bool integers;
@@ -109,6 +110,51 @@ typedef struct numbers {
     int64_t integer[TSL_BLOCK];
 } numbers;
 
+// n floats side by side into n results, or all into one: the loops that a compiler makes vectors of.
+#define EACH(expression)                                                                                     \
+    for (size_t i = 0; i < n; i++) {                                                                         \
+        const double value = (double)x[i];                                                                   \
+        sum[i] = expression;                                                                                 \
+    }                                                                                                        \
+    return
+
+static void reduce_floats(tsl_op op, const float *x, size_t n, double *sum) {
+    switch (op) {
+    case TSL_OP_REDUCE_SUM:
+    case TSL_OP_REDUCE_MEAN:
+    case TSL_OP_REDUCE_LOG_SUM:
+        EACH(sum[i] + value);
+    case TSL_OP_REDUCE_L2:
+    case TSL_OP_REDUCE_SUM_SQUARE:
+        EACH(sum[i] + value * value);
+    case TSL_OP_REDUCE_L1:
+        EACH(sum[i] + fabs(value));
+    default:
+        EACH(accumulate(op, sum[i], value));
+    }
+}
+
+// True when it was a sum of floats that lie side by side.
+static bool sum_floats(const reduce_task *t, tsl_op op, const float *x, size_t n, double *sum) {
+    double part;
+    tsl_sum_f32_args args = {.x = x, .n = n, .total = &part};
+    switch (op) {
+    case TSL_OP_REDUCE_SUM:
+    case TSL_OP_REDUCE_MEAN:
+    case TSL_OP_REDUCE_LOG_SUM:
+        break;
+    case TSL_OP_REDUCE_L2:
+    case TSL_OP_REDUCE_SUM_SQUARE:
+        args.squares = true;
+        break;
+    default:
+        return false;
+    }
+    t->s->functions->sum_f32(&args);
+    *sum += part;
+    return true;
+}
+
 static void load(const reduce_task *t, const uint8_t *from, ptrdiff_t stride, size_t n, numbers *x) {
     if (t->s->integers) {
         tsl_load_ints(t->x->dtype, from, stride, n, x->integer);
@@ -134,8 +180,15 @@ static void reduce_block(
     int64_t length = n == 1 && r->count ? r->dims[outer] : 1;
     ptrdiff_t stride = n == 1 && r->count ? r->in[outer] : kept_stride;
     int64_t outer_total = length ? r->total / length : 0;
+    bool dense = t->x->dtype == TSLIM_DTYPE_FLOAT && !shift && stride == (ptrdiff_t)sizeof(float);
     for (int64_t position = 0; position < outer_total; position++) {
         const uint8_t *row = from + offset_of(r, outer, position, r->in);
+        const float *floats = (const float *)(const void *)row;
+        if (dense && n > 1) {
+            reduce_floats(op, floats, n, sum->real);
+            continue;
+        }
+        if (dense && sum_floats(t, op, floats, (size_t)length, sum->real)) continue;
         for (int64_t first = 0; first < length; first += TSL_BLOCK) {
             size_t loaded = n > 1 ? n : (size_t)tsl_min_i64(length - first, TSL_BLOCK);
             load(t, row + (ptrdiff_t)first * stride, stride, loaded, &x);
@@ -266,6 +319,7 @@ tslim_status tsl_cpu_prepare_reduce(tsl_prepare *p, tsl_kernel *kernel) {
     const tsl_step *step = p->step;
     const tsl_tensor *x = &step->inputs[0], *y = &step->outputs[0];
     TSL_NEW_STATE(reduce_state, s);
+    s->functions = p->functions;
     s->op = step->op;
     s->integers = tsl_element_is_integer(x->dtype) && !tsl_is_quantized(x);
     kernel->run = run_reduce;

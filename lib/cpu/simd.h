@@ -383,11 +383,22 @@ V_FUNCTION void v_store_s8(int8_t *p, vf v, size_t n) {
 
 // Lanes added in halves: (l0+l8)+(l4+l12)...
 V_FUNCTION float v_sum_lanes(vf v) {
+#if defined(__AVX2__) && defined(__FMA__)
+#if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512DQ__) && defined(__AVX512VL__)
+    __m256 eight = _mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1));
+#else
+    __m256 eight = _mm256_add_ps(v.r[0], v.r[1]);
+#endif
+    __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+    __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps(two, two, 1)));
+#else
     float lane[TSL_LANES];
     v_store_all(lane, v);
     for (int half = TSL_LANES / 2; half > 0; half /= 2)
         for (int i = 0; i < half; i++) lane[i] += lane[i + half];
     return lane[0];
+#endif
 }
 V_FUNCTION float v_max_lanes(vf v) {
     float lane[TSL_LANES];

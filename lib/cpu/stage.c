@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "cpu/operator.h"
 #include "cpu/product.h"
 
 #define READABLE_BEHIND 64
@@ -61,28 +62,13 @@ static char *copy_data(const tsl_stage *s, const tsl_run *run) {
     return (char *)run->scratch + s->scratch + (size_t)inside * tslim_dtype_size(v->dtype);
 }
 
-static void copy_elements(const tsl_tensor *from, const tsl_tensor *to) {
-    size_t element = tslim_dtype_size(from->dtype);
-    const int64_t *d = from->dims;
-    for (int64_t n = 0; n < d[0]; n++)
-        for (int64_t y = 0; y < d[2]; y++)
-            for (int64_t x = 0; x < d[3]; x++)
-                for (int64_t c = 0; c < d[1]; c++) {
-                    const int64_t *f = from->strides, *t = to->strides;
-                    int64_t source = n * f[0] + c * f[1] + y * f[2] + x * f[3];
-                    int64_t target = n * t[0] + c * t[1] + y * t[2] + x * t[3];
-                    memcpy((char *)to->data + target * (int64_t)element,
-                        (const char *)from->data + source * (int64_t)element, element);
-                }
-}
-
 const void *tsl_stage_read(const tsl_stage *stage, const tsl_run *run, const tsl_tensor *tensor) {
     if (!stage->used) return tensor->data;
     tsl_tensor from = view_of(tensor), to = stage->view;
     to.data = copy_data(stage, run);
     // The border holds what stands for zero; of floats all bytes are 0.
     memset(run->scratch + stage->scratch, (uint8_t)tensor->quant.zero_point, stage->bytes);
-    copy_elements(&from, &to);
+    tsl_copy(run->ctx, &from, &to);
     return to.data;
 }
 
@@ -94,5 +80,5 @@ void tsl_stage_finish(const tsl_stage *stage, const tsl_run *run, const tsl_tens
     if (!stage->used) return;
     tsl_tensor from = stage->view, to = view_of(tensor);
     from.data = copy_data(stage, run);
-    copy_elements(&from, &to);
+    tsl_copy(run->ctx, &from, &to);
 }

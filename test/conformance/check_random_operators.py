@@ -149,7 +149,29 @@ def normalization():
                 training_mode=int(training), momentum=0.7, tolerance=5e-5)
 
 
-MAKERS = [recurrent, normalization]
+# ---- Matrix products ----
+
+def matrix_product():
+    rows, depth, columns = pick(1, 2, 5, 7, 33), pick(1, 3, 16, 70, 129), pick(1, 5, 16, 31, 64, 100)
+    if chance(0.3):
+        transposed = pick(0, 1), pick(0, 1)
+        a = floats(*((depth, rows) if transposed[0] else (rows, depth)))
+        b = floats(*((columns, depth) if transposed[1] else (depth, columns)))
+        c = pick(None, floats(), floats(columns), floats(rows, columns), floats(rows, 1))
+        return Case("Gemm", [("a", a), ("b", b), ("c", c)], transA=transposed[0], transB=transposed[1],
+                    alpha=pick(1.0, 0.5), beta=pick(1.0, 2.0), constant=[n for n in "bc" if chance(0.5)])
+    batch = [pick(1, 2, 3) for _ in range(number(0, 2))]
+
+    def operand(*matrix):  # some batch dims are 1, or absent
+        dims = [d if chance(0.7) else 1 for d in batch]
+        return floats(*dims[number(0, len(dims)) if chance(0.3) else 0:], *matrix)
+
+    a = floats(depth) if chance(0.1) else operand(rows, depth)
+    b = floats(depth) if chance(0.1) else operand(depth, columns)
+    return Case("MatMul", [("a", a), ("b", b)], constant=[name for name in "ab" if chance(0.25)])
+
+
+MAKERS = [recurrent, normalization, matrix_product]
 
 
 def reference(case):
