@@ -59,6 +59,9 @@ typedef struct tsl_run {
     const tsl_tensor *inputs;
     const tsl_tensor *outputs;
     uint8_t *scratch; // kernel->scratch_bytes, 64-byte aligned; contents are lost between runs
+    // The outputs again, for an operator that finds the size of its result (ir/shape_data.c): they were
+    // planned for the most that it can be; the kernel sets the dims and writes in row-major order of those.
+    tsl_tensor *found;
 } tsl_run;
 
 // What prepare makes of a step.

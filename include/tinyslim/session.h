@@ -50,6 +50,7 @@ TSLIM_API uint32_t tslim_session_input_count(const tslim_session *session);
 TSLIM_API uint32_t tslim_session_output_count(const tslim_session *session);
 TSLIM_API tslim_status tslim_session_input_info(
     const tslim_session *session, uint32_t index, tslim_tensor_info *info);
+/** A dim that only a run can tell is -1; rank 0 where not even the rank is known. */
 TSLIM_API tslim_status tslim_session_output_info(
     const tslim_session *session, uint32_t index, tslim_tensor_info *info);
 
@@ -57,10 +58,18 @@ TSLIM_API tslim_status tslim_session_output_info(
 TSLIM_API size_t tslim_session_arena_bytes(const tslim_session *session);
 
 /**
- * Runs once, allocating nothing. `inputs` in the model's order, with exactly the session's shapes. An output
- * whose `data` is NULL is set to memory of the session's, valid until its next call; otherwise the result is
- * copied into `data`, which must hold it (`bytes`). dtype, rank, dims are filled in.
- * INVALID_ARGUMENT names the input and both shapes.
+ * The same, and what the session holds beside it where shapes depend on data or nodes have bodies: taken from
+ * the context's allocator as runs need it, kept for the next run, together never more than the limit
+ * `arena_bytes`.
+ */
+TSLIM_API size_t tslim_session_memory_bytes(const tslim_session *session);
+
+/**
+ * Runs once, allocating nothing (but see tslim_session_memory_bytes). `inputs` in the model's order, with
+ * exactly the session's shapes. An output whose `data` is NULL is set to memory of the session's, valid until
+ * its next call; otherwise the result is copied into `data`, which must hold it (`bytes`). dtype, rank, dims
+ * are filled in. INVALID_ARGUMENT names the input and both shapes. LIMIT: what depends on data exceeds a
+ * limit of the context, or loops go round without end.
  */
 TSLIM_API tslim_status tslim_session_run(tslim_session *session, const tslim_tensor *inputs,
     uint32_t n_inputs, tslim_tensor *outputs, uint32_t n_outputs);
@@ -80,6 +89,8 @@ typedef struct tslim_step_profile {
 
 /** Starts (with zeroed times) or stops taking the time of each step. */
 TSLIM_API tslim_status tslim_session_profile(tslim_session *session, bool on);
+/** Where shapes depend on data: of the first stage, and of the others as they were planned for the last run.
+ */
 TSLIM_API uint32_t tslim_session_step_count(const tslim_session *session);
 TSLIM_API tslim_status tslim_session_step_profile(
     const tslim_session *session, uint32_t index, tslim_step_profile *profile);

@@ -18,3 +18,9 @@ tslim_status tsl_cpu_unsupported(const tsl_prepare *p) {
         tsl_op_get_info(step->op)->name, types,
         step->n_outputs ? tslim_dtype_name(step->outputs[0].dtype) : "nothing");
 }
+
+// Nodes with bodies are the plan's to run.
+tslim_status tsl_cpu_prepare_control(tsl_prepare *p, tsl_kernel *kernel) {
+    (void)kernel;
+    return tsl_cpu_unsupported(p);
+}

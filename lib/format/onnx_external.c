@@ -62,22 +62,22 @@ static tslim_status resolve(const char *folder, const char *relative, char real[
 }
 
 static tslim_status map_once(tsl_onnx_reader *reader, const char *path, tsl_buffer **buffer) {
-    for (size_t i = 0; i < reader->n_external; i++)
-        if (strcmp(reader->external[i].path, path) == 0) {
-            *buffer = reader->external[i].buffer;
+    tsl_external_files *external = reader->external;
+    for (size_t i = 0; i < external->count; i++)
+        if (strcmp(external->files[i].path, path) == 0) {
+            *buffer = external->files[i].buffer;
             return TSLIM_OK;
         }
-    const char *copy = tsl_arena_string(&reader->graph->arena, path);
+    const char *copy = tsl_arena_string(external->arena, path);
     TSL_REQUIRE_MEMORY(copy, strlen(path));
-    if (!tsl_grow(reader->ctx, (void **)&reader->external, &reader->external_capacity, reader->n_external + 1,
-            sizeof(*reader->external)))
-        return tsl_no_memory(sizeof(*reader->external));
+    if (!tsl_grow(reader->ctx, (void **)&external->files, &external->capacity, external->count + 1,
+            sizeof(*external->files)))
+        return tsl_no_memory(sizeof(*external->files));
     TSL_TRY(tsl_file_map(reader->ctx, path, buffer));
-    reader->external[reader->n_external++] = (tsl_external_file){copy, *buffer};
-    reader->external_bytes += (*buffer)->size;
-    TSL_REQUIRE(reader->external_bytes + reader->file->size <= reader->ctx->limits.file_bytes,
-        TSLIM_ERROR_LIMIT, "the model and its external data have more than %" PRIu64 " bytes",
-        reader->ctx->limits.file_bytes);
+    external->files[external->count++] = (tsl_external_file){copy, *buffer};
+    external->bytes += (*buffer)->size;
+    TSL_REQUIRE(external->bytes + reader->file->size <= reader->ctx->limits.file_bytes, TSLIM_ERROR_LIMIT,
+        "the model and its external data have more than %" PRIu64 " bytes", reader->ctx->limits.file_bytes);
     return TSLIM_OK;
 }
 

@@ -9,7 +9,7 @@
 
 typedef struct attribute {
     tsl_onnx_Attribute message;
-    tsl_view name, s, t, reference;
+    tsl_view name, s, t, g, reference;
     tsl_numbers ints, floats;
     tsl_views strings;
 } attribute;
@@ -19,6 +19,7 @@ static tslim_status parse_attribute(tsl_onnx_reader *reader, tsl_view message, a
     tsl_proto_want_view(&a->message.name, &a->name);
     tsl_proto_want_view(&a->message.s, &a->s);
     tsl_proto_want_view(&a->message.t, &a->t);
+    tsl_proto_want_view(&a->message.g, &a->g);
     tsl_proto_want_view(&a->message.ref_attr_name, &a->reference);
     tsl_proto_want_varints(&a->message.ints, &a->ints, &reader->proto);
     tsl_proto_want_floats(&a->message.floats, &a->floats, &reader->proto);
@@ -33,6 +34,7 @@ static int attribute_type(const attribute *a) {
     if (a->message.has_i) return TSL_ATTR_TYPE_INT;
     if (a->s.data) return TSL_ATTR_TYPE_STRING;
     if (a->t.data) return TSL_ATTR_TYPE_TENSOR;
+    if (a->g.data) return TSL_ATTR_TYPE_GRAPH;
     if (a->floats.count) return TSL_ATTR_TYPE_FLOATS;
     if (a->strings.count) return TSL_ATTR_TYPE_STRINGS;
     return a->ints.count ? TSL_ATTR_TYPE_INTS : 0;
@@ -90,6 +92,14 @@ static tslim_status convert_attribute(
         attr->i = id;
         return TSLIM_OK;
     }
+    case TSL_ATTR_TYPE_GRAPH: {
+        uint32_t index;
+        TSL_REQUIRE(a->g.data, TSLIM_ERROR_BAD_FILE, "attribute '%s' has no graph", attr->name);
+        tslim_status status = tsl_onnx_read_body(reader, a->g, &index, &attr->count);
+        if (status != TSLIM_OK) return tsl_fail_prefix(status, "in '%s'", attr->name);
+        attr->i = index;
+        return TSLIM_OK;
+    }
     case TSL_ATTR_TYPE_FLOATS:
         TSL_TRY(copy_numbers(reader, &a->floats, sizeof(float), &copy));
         attr->floats = copy;
@@ -102,7 +112,7 @@ static tslim_status convert_attribute(
         return TSLIM_OK;
     case TSL_ATTR_TYPE_STRINGS:
         return copy_strings(reader, &a->strings, attr);
-    default: // graphs, ...: kept as they are, to be written back
+    default: // several graphs, ...: kept as they are, to be written back
         attr->type = TSL_ATTR_TYPE_OPAQUE;
         attr->count = message.size;
         attr->s = tsl_arena_string_n(&reader->graph->arena, (const char *)message.data, message.size);
@@ -252,7 +262,7 @@ static tslim_status add_node(tsl_onnx_reader *reader, const node_message *m, con
         TSL_TRY(tsl_onnx_value(reader, m->inputs.items[i], &input));
         graph->nodes[index].inputs[i] = input;
     }
-    return TSLIM_OK;
+    return tsl_onnx_capture(reader, index);
 }
 
 tslim_status tsl_onnx_read_node(tsl_onnx_reader *reader, tsl_view message) {

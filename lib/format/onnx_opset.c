@@ -146,6 +146,7 @@ static tslim_status raise_node(tslim_graph *graph, uint32_t n) {
 }
 
 tslim_status tsl_onnx_raise_opset(tslim_graph *graph, uint32_t opset) {
+    for (uint32_t i = 0; i < graph->n_bodies; i++) TSL_TRY(tsl_onnx_raise_opset(graph->bodies[i], opset));
     uint32_t n_nodes = graph->n_nodes; // what is added is in the new form
     for (uint32_t n = 0; n < n_nodes; n++) TSL_TRY(raise_node(graph, n));
     graph->opset = opset;

@@ -6,6 +6,7 @@
 #include "format/onnx.h"
 #include "format/onnx_quantized.h"
 #include "format/onnx_reader.h"
+#include "ir/bodies.h"
 
 #define FIRST_OPSET 7
 #define LAST_OPSET 21
@@ -15,8 +16,12 @@ tslim_status tsl_onnx_value(tsl_onnx_reader *reader, tsl_view name, uint32_t *id
     if (name.size == 0) return TSLIM_OK;
     const char *text;
     TSL_TRY(tsl_proto_text(&reader->proto, name, &text));
-    *id = tsl_graph_find_value(reader->graph, text);
-    return *id == TSL_NONE ? tsl_graph_add_value(reader->graph, text, TSLIM_DTYPE_NONE, id) : TSLIM_OK;
+    return tsl_onnx_value_of_name(reader, text, id);
+}
+
+tslim_status tsl_onnx_value_of_name(tsl_onnx_reader *reader, const char *name, uint32_t *id) {
+    *id = tsl_graph_find_value(reader->graph, name);
+    return *id == TSL_NONE ? tsl_graph_add_value(reader->graph, name, TSLIM_DTYPE_NONE, id) : TSLIM_OK;
 }
 
 // ---- Inputs and outputs ----
@@ -65,13 +70,28 @@ static tslim_status read_tensor_type(tsl_onnx_reader *reader, tsl_view message, 
     return TSLIM_OK;
 }
 
+// Types that are no tensors, in words; NULL when there is none of them.
+static const char *other_type(
+    const tsl_view *sequence, const tsl_view *map, const tsl_view *sparse, const tsl_view *optional) {
+    return sequence->data   ? "a sequence"
+           : map->data      ? "a map"
+           : sparse->data   ? "a sparse tensor"
+           : optional->data ? "an optional"
+                            : NULL;
+}
+
 static tslim_status read_value_info(tsl_onnx_reader *reader, tsl_view message, bool is_input, uint32_t *id) {
     tsl_onnx_ValueInfo info = tsl_onnx_ValueInfo_init_zero;
     tsl_onnx_Type type = tsl_onnx_Type_init_zero;
-    tsl_view name = {0}, type_view = {0}, tensor_view = {0};
+    tsl_view name = {0}, type_view = {0}, tensor_view = {0}, sequence = {0}, map = {0}, sparse = {0},
+             optional = {0};
     tsl_proto_want_view(&info.name, &name);
     tsl_proto_want_view(&info.type, &type_view);
     tsl_proto_want_view(&type.tensor_type, &tensor_view);
+    tsl_proto_want_view(&type.sequence_type, &sequence);
+    tsl_proto_want_view(&type.map_type, &map);
+    tsl_proto_want_view(&type.sparse_tensor_type, &sparse);
+    tsl_proto_want_view(&type.optional_type, &optional);
     TSL_TRY(tsl_proto_parse(&reader->proto, message, tsl_onnx_ValueInfo_fields, &info, "value info"));
     TSL_TRY(tsl_onnx_value(reader, name, id));
     TSL_REQUIRE(*id != TSL_NONE, TSLIM_ERROR_BAD_FILE, "an %s without a name", is_input ? "input" : "output");
@@ -82,7 +102,10 @@ static tslim_status read_value_info(tsl_onnx_reader *reader, tsl_view message, b
     tslim_status status = TSLIM_OK;
     if (tensor_view.data)
         status = read_tensor_type(reader, tensor_view, value);
-    else if (is_input)
+    else if (is_input && other_type(&sequence, &map, &sparse, &optional))
+        status = tsl_fail(TSLIM_ERROR_UNSUPPORTED, "its type is %s, not a tensor",
+            other_type(&sequence, &map, &sparse, &optional));
+    else if (is_input && reader->depth == 0) // a body learns its inputs' types from the node
         status = tsl_fail(TSLIM_ERROR_UNSUPPORTED, "its type is not a tensor");
     if (status != TSLIM_OK)
         return tsl_fail_prefix(status, "%s '%s'", is_input ? "input" : "output", value->name);
@@ -135,9 +158,7 @@ static bool decode_sparse(pb_istream_t *stream, const pb_field_t *field, void **
         &reader->proto, tsl_fail(TSLIM_ERROR_UNSUPPORTED, "sparse initializers are not supported"));
 }
 
-static bool decode_graph(pb_istream_t *stream, const pb_field_t *field, void **arg) {
-    (void)field;
-    tsl_onnx_reader *reader = *arg;
+static tslim_status parse_graph(tsl_onnx_reader *reader, tsl_view message) {
     tsl_onnx_Graph graph = tsl_onnx_Graph_init_zero;
     tsl_view name = {0};
     graph.node.funcs.decode = decode_node;
@@ -148,10 +169,14 @@ static bool decode_graph(pb_istream_t *stream, const pb_field_t *field, void **a
     graph.node.arg = graph.initializer.arg = graph.input.arg = graph.output.arg =
         graph.sparse_initializer.arg = reader;
     tsl_proto_want_view(&graph.name, &name);
-    tslim_status status =
-        tsl_proto_parse(&reader->proto, tsl_view_take(stream), tsl_onnx_Graph_fields, &graph, "graph");
-    if (status == TSLIM_OK) status = tsl_proto_text(&reader->proto, name, &reader->graph->name);
-    return tsl_proto_failed(&reader->proto, status);
+    TSL_TRY(tsl_proto_parse(&reader->proto, message, tsl_onnx_Graph_fields, &graph, "graph"));
+    return tsl_proto_text(&reader->proto, name, &reader->graph->name);
+}
+
+static bool decode_graph(pb_istream_t *stream, const pb_field_t *field, void **arg) {
+    (void)field;
+    tsl_onnx_reader *reader = *arg;
+    return tsl_proto_failed(&reader->proto, parse_graph(reader, tsl_view_take(stream)));
 }
 
 static bool decode_opset(pb_istream_t *stream, const pb_field_t *field, void **arg) {
@@ -227,6 +252,18 @@ static tslim_status check_sources(const tslim_graph *graph) {
     return status;
 }
 
+tslim_status tsl_onnx_read_graph(tsl_onnx_reader *reader, tsl_view message) {
+    TSL_TRY(parse_graph(reader, message));
+    TSL_TRY(set_interface(reader));
+    TSL_TRY(tsl_graph_sort(reader->graph));
+    return tsl_graph_compact(reader->graph);
+}
+
+void tsl_onnx_reader_clear(tsl_onnx_reader *reader) {
+    tsl_free(reader->ctx, reader->inputs, reader->inputs_capacity * sizeof(uint32_t));
+    tsl_free(reader->ctx, reader->outputs, reader->outputs_capacity * sizeof(uint32_t));
+}
+
 static tslim_status read_all(tsl_onnx_reader *reader) {
     TSL_TRY(parse_model(reader));
     TSL_TRY(set_interface(reader));
@@ -234,19 +271,21 @@ static tslim_status read_all(tsl_onnx_reader *reader) {
     TSL_TRY(tsl_onnx_expand_quantized(reader->graph));
     TSL_TRY(tsl_graph_sort(reader->graph));
     TSL_TRY(tsl_graph_compact(reader->graph));
+    tsl_graph_set_opset(reader->graph, reader->graph->opset);
     return tsl_graph_verify(reader->graph, TSLIM_ERROR_BAD_FILE);
 }
 
 tslim_status tsl_onnx_read(tslim_context *ctx, tsl_buffer *buffer, const char *folder, tslim_graph **result) {
-    tsl_onnx_reader reader = {.ctx = ctx, .file = buffer, .folder = folder};
+    tsl_external_files external = {0};
+    tsl_onnx_reader reader = {.ctx = ctx, .file = buffer, .folder = folder, .external = &external};
     TSL_TRY(tsl_graph_create(ctx, &reader.graph));
+    external.arena = &reader.graph->arena;
     reader.graph->file = tsl_buffer_retain(buffer);
     reader.proto = (tsl_proto){.ctx = ctx, .arena = &reader.graph->arena, .start = buffer->data};
     tslim_status status = read_all(&reader);
-    for (size_t i = 0; i < reader.n_external; i++) tsl_buffer_release(reader.external[i].buffer);
-    tsl_free(ctx, reader.external, reader.external_capacity * sizeof(*reader.external));
-    tsl_free(ctx, reader.inputs, reader.inputs_capacity * sizeof(uint32_t));
-    tsl_free(ctx, reader.outputs, reader.outputs_capacity * sizeof(uint32_t));
+    for (size_t i = 0; i < external.count; i++) tsl_buffer_release(external.files[i].buffer);
+    tsl_free(ctx, external.files, external.capacity * sizeof(*external.files));
+    tsl_onnx_reader_clear(&reader);
     if (status != TSLIM_OK) {
         tslim_graph_destroy(reader.graph);
         return status;

@@ -13,15 +13,22 @@ typedef struct tsl_external_file {
     tsl_buffer *buffer;
 } tsl_external_file;
 
+typedef struct tsl_external_files {
+    tsl_arena *arena; // for paths
+    tsl_external_file *files;
+    size_t count, capacity;
+    uint64_t bytes;
+} tsl_external_files;
+
+// Of the model's graph, or of a body within it.
 typedef struct tsl_onnx_reader {
     tsl_proto proto;
     tslim_context *ctx;
     tslim_graph *graph;
     tsl_buffer *file;
     const char *folder; // of the model; NULL: no external data
-    tsl_external_file *external;
-    size_t n_external, external_capacity;
-    uint64_t external_bytes;
+    tsl_external_files *external; // of the whole model
+    uint32_t depth; // 0: the model's graph
     // In order of appearance; values of graph inputs and outputs.
     uint32_t *inputs, *outputs;
     size_t n_inputs, n_outputs, inputs_capacity, outputs_capacity;
@@ -31,6 +38,20 @@ typedef struct tsl_onnx_reader {
 
 // The value of that name, made if it is new. "" is TSL_NONE.
 tslim_status tsl_onnx_value(tsl_onnx_reader *reader, tsl_view name, uint32_t *id);
+tslim_status tsl_onnx_value_of_name(tsl_onnx_reader *reader, const char *name, uint32_t *id);
+
+// A GraphProto into reader->graph, its interface and order included. What nobody makes is not looked for.
+tslim_status tsl_onnx_read_graph(tsl_onnx_reader *reader, tsl_view message);
+// Frees the reader's lists.
+void tsl_onnx_reader_clear(tsl_onnx_reader *reader);
+
+// A GraphProto within a node becomes body `index` of the graph; its last *n_captured inputs are names that it
+// reads from around it.
+tslim_status tsl_onnx_read_body(
+    tsl_onnx_reader *reader, tsl_view message, uint32_t *index, size_t *n_captured);
+// Gives a node, and each of its bodies, what any of them captures; `count` of each body's attribute is how
+// many it captures itself.
+tslim_status tsl_onnx_capture(tsl_onnx_reader *reader, uint32_t node);
 
 // A TensorProto as the data of a constant: that of its own name, or of a new value called `name`.
 tslim_status tsl_onnx_read_tensor(tsl_onnx_reader *reader, tsl_view message, const char *name, uint32_t *id);

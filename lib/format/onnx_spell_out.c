@@ -264,12 +264,13 @@ static tslim_status prepare(speller *s) {
 static bool has_quantized_values(const tslim_graph *graph) {
     for (uint32_t v = 0; v < graph->n_values; v++)
         if (graph->values[v].quant.scales) return true;
+    for (uint32_t i = 0; i < graph->n_bodies; i++)
+        if (has_quantized_values(graph->bodies[i])) return true;
     return false;
 }
 
-tslim_status tsl_onnx_spell_out(tslim_graph *graph) {
-    if (has_quantized_values(graph) && graph->opset < QUANTIZED_OPSET)
-        TSL_TRY(tsl_onnx_raise_opset(graph, QUANTIZED_OPSET));
+static tslim_status spell_out_graph(tslim_graph *graph) {
+    for (uint32_t i = 0; i < graph->n_bodies; i++) TSL_TRY(spell_out_graph(graph->bodies[i]));
     speller s = {.graph = graph, .n_values = graph->n_values};
     tsl_arena_init(&s.arena, graph->ctx);
     tslim_status status = prepare(&s);
@@ -277,4 +278,10 @@ tslim_status tsl_onnx_spell_out(tslim_graph *graph) {
     for (uint32_t n = 0; n < n_nodes && status == TSLIM_OK; n++) status = spell_out_node(&s, n);
     tsl_arena_clear(&s.arena);
     return status == TSLIM_OK ? tsl_graph_sort(graph) : status;
+}
+
+tslim_status tsl_onnx_spell_out(tslim_graph *graph) {
+    if (has_quantized_values(graph) && graph->opset < QUANTIZED_OPSET)
+        TSL_TRY(tsl_onnx_raise_opset(graph, QUANTIZED_OPSET));
+    return spell_out_graph(graph);
 }

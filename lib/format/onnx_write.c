@@ -6,6 +6,7 @@
 
 #include "base/file.h"
 #include "format/onnx.h"
+#include "format/onnx_captures.h"
 #include "format/onnx_spell_out.h"
 #include "format/proto_writer.h"
 #include "onnx.pb.h"
@@ -78,6 +79,7 @@ static bool encode_one_tensor(pb_ostream_t *stream, const pb_field_t *field, voi
 typedef struct graph_argument {
     tslim_graph *graph;
     const uint8_t *is_initializer;
+    uint32_t n_inputs; // those that are not captured
 } graph_argument;
 
 static void find_initializers(const tslim_graph *graph, uint8_t *is_initializer) {
@@ -123,7 +125,7 @@ static bool encode_names(pb_ostream_t *stream, const pb_field_t *field, const ts
 
 static bool encode_inputs(pb_ostream_t *stream, const pb_field_t *field, void *const *arg) {
     const node_argument *n = *arg;
-    return encode_names(stream, field, n->graph, n->node->inputs, n->node->n_inputs);
+    return encode_names(stream, field, n->graph, n->node->inputs, n->node->n_inputs - n->node->n_captured);
 }
 
 static bool encode_outputs(pb_ostream_t *stream, const pb_field_t *field, void *const *arg) {
@@ -185,6 +187,7 @@ static bool encode_attribute(
         message.strings.funcs.encode = encode_strings;
         message.strings.arg = &s;
         break;
+    case TSL_ATTR_TYPE_GRAPH: // encoded by now
     case TSL_ATTR_TYPE_OPAQUE:
         break;
     }
@@ -248,7 +251,7 @@ static bool encode_shape(pb_ostream_t *stream, const pb_field_t *field, void *co
 static bool encode_tensor_type(pb_ostream_t *stream, const pb_field_t *field, void *const *arg) {
     tsl_value *value = *arg;
     tsl_onnx_TensorType message = tsl_onnx_TensorType_init_zero;
-    message.has_elem_type = true;
+    message.has_elem_type = value->dtype != TSLIM_DTYPE_NONE;
     message.elem_type = (int32_t)value->dtype;
     if (value->shape.known) {
         message.shape.funcs.encode = encode_shape;
@@ -283,8 +286,8 @@ static bool encode_value_infos(pb_ostream_t *stream, const pb_field_t *field, co
 }
 
 static bool encode_graph_inputs(pb_ostream_t *stream, const pb_field_t *field, void *const *arg) {
-    const tslim_graph *graph = *arg;
-    return encode_value_infos(stream, field, graph, graph->inputs, graph->n_inputs);
+    const graph_argument *argument = *arg;
+    return encode_value_infos(stream, field, argument->graph, argument->graph->inputs, argument->n_inputs);
 }
 
 static bool encode_graph_outputs(pb_ostream_t *stream, const pb_field_t *field, void *const *arg) {
@@ -294,8 +297,7 @@ static bool encode_graph_outputs(pb_ostream_t *stream, const pb_field_t *field, 
 
 // ---- The model ----
 
-static bool encode_graph(pb_ostream_t *stream, const pb_field_t *field, void *const *arg) {
-    graph_argument *argument = *arg;
+static bool encode_graph_message(pb_ostream_t *stream, const pb_field_t *field, graph_argument *argument) {
     tslim_graph *graph = argument->graph;
     tsl_onnx_Graph message = tsl_onnx_Graph_init_zero;
     tsl_proto_text_argument name;
@@ -305,10 +307,56 @@ static bool encode_graph(pb_ostream_t *stream, const pb_field_t *field, void *co
     message.initializer.funcs.encode = encode_initializers;
     message.input.funcs.encode = encode_graph_inputs;
     message.output.funcs.encode = encode_graph_outputs;
-    message.node.arg = message.input.arg = message.output.arg = graph;
-    message.initializer.arg = argument;
+    message.node.arg = message.output.arg = graph;
+    message.input.arg = message.initializer.arg = argument;
     return pb_encode_tag_for_field(stream, field) &&
            pb_encode_submessage(stream, tsl_onnx_Graph_fields, &message);
+}
+
+static bool encode_graph(pb_ostream_t *stream, const pb_field_t *field, void *const *arg) {
+    return encode_graph_message(stream, field, *arg);
+}
+
+// ---- Bodies ----
+
+// A body is encoded before the graph around it: as a part of it, it would be gone through anew at each level
+// to find its size.
+static tslim_status encode_body(tslim_graph *graph, tsl_attr *attr, graph_argument *body) {
+    tsl_onnx_Attribute message = tsl_onnx_Attribute_init_zero;
+    tsl_proto_text_argument name;
+    tsl_proto_put_text(&message.name, &name, attr->name, strlen(attr->name));
+    message.has_type = true;
+    message.type = TSL_ATTR_TYPE_GRAPH;
+    message.g.funcs.encode = encode_graph;
+    message.g.arg = body;
+    pb_ostream_t sizing = PB_OSTREAM_SIZING;
+    TSL_REQUIRE(pb_encode(&sizing, tsl_onnx_Attribute_fields, &message), TSLIM_ERROR_INTERNAL,
+        "a body cannot be sized: %s", PB_GET_ERROR(&sizing));
+    uint8_t *bytes = tsl_arena_alloc(&graph->arena, sizing.bytes_written);
+    TSL_REQUIRE_MEMORY(bytes, sizing.bytes_written);
+    pb_ostream_t stream = pb_ostream_from_buffer(bytes, sizing.bytes_written);
+    TSL_REQUIRE(pb_encode(&stream, tsl_onnx_Attribute_fields, &message), TSLIM_ERROR_INTERNAL,
+        "a body cannot be encoded: %s", PB_GET_ERROR(&stream));
+    attr->type = TSL_ATTR_TYPE_OPAQUE;
+    attr->s = (const char *)bytes;
+    attr->count = sizing.bytes_written;
+    return TSLIM_OK;
+}
+
+static tslim_status encode_bodies(tslim_graph *graph) {
+    for (uint32_t n = 0; n < graph->n_nodes; n++)
+        for (uint32_t i = 0; i < graph->nodes[n].attrs.count; i++) {
+            tsl_attr *attr = &graph->nodes[n].attrs.items[i];
+            if (attr->type != TSL_ATTR_TYPE_GRAPH) continue;
+            tslim_graph *body = graph->bodies[attr->i];
+            TSL_TRY(encode_bodies(body));
+            uint8_t *is_initializer = tsl_arena_array(&body->arena, body->n_values, 1);
+            TSL_REQUIRE_MEMORY(is_initializer, body->n_values);
+            if (body->n_values) find_initializers(body, is_initializer);
+            graph_argument argument = {body, is_initializer, body->n_inputs - graph->nodes[n].n_captured};
+            TSL_TRY(encode_body(graph, attr, &argument));
+        }
+    return TSLIM_OK;
 }
 
 static bool encode_opset(pb_ostream_t *stream, const pb_field_t *field, const char *domain, int64_t version) {
@@ -323,22 +371,30 @@ static bool encode_opset(pb_ostream_t *stream, const pb_field_t *field, const ch
 
 // Other domains of nodes that are written back as they came; their version is not kept, and 1 is what they
 // have.
+static bool encode_domains(
+    pb_ostream_t *stream, const pb_field_t *field, const tslim_graph *graph, tsl_name_map *seen) {
+    for (uint32_t n = 0; n < graph->n_nodes; n++) {
+        const char *domain = graph->nodes[n].domain;
+        if (!*domain || tsl_name_map_get(seen, domain) != TSL_NAME_ABSENT) continue;
+        if (!tsl_name_map_set(seen, domain, n) || !encode_opset(stream, field, domain, 1)) return false;
+    }
+    for (uint32_t i = 0; i < graph->n_bodies; i++)
+        if (!encode_domains(stream, field, graph->bodies[i], seen)) return false;
+    return true;
+}
+
 static bool encode_opsets(pb_ostream_t *stream, const pb_field_t *field, void *const *arg) {
     const tslim_graph *graph = *arg;
     tsl_name_map seen;
     tsl_name_map_init(&seen, graph->ctx);
-    bool encoded = encode_opset(stream, field, "", graph->opset);
-    for (uint32_t n = 0; n < graph->n_nodes && encoded; n++) {
-        const char *domain = graph->nodes[n].domain;
-        if (!*domain || tsl_name_map_get(&seen, domain) != TSL_NAME_ABSENT) continue;
-        encoded = tsl_name_map_set(&seen, domain, n) && encode_opset(stream, field, domain, 1);
-    }
+    bool encoded =
+        encode_opset(stream, field, "", graph->opset) && encode_domains(stream, field, graph, &seen);
     tsl_name_map_clear(&seen);
     return encoded;
 }
 
 static tslim_status encode_model(tslim_graph *graph, const uint8_t *is_initializer, tsl_file_writer *file) {
-    graph_argument argument = {graph, is_initializer};
+    graph_argument argument = {graph, is_initializer, graph->n_inputs};
     tsl_onnx_Model model = tsl_onnx_Model_init_zero;
     tsl_proto_text_argument producer;
     model.has_ir_version = true;
@@ -365,6 +421,8 @@ tslim_status tsl_onnx_write(const tslim_graph *graph, const char *path) {
     TSL_TRY(tslim_graph_clone(graph, &plain));
     tsl_file_writer *file = NULL;
     tslim_status status = tsl_onnx_spell_out(plain);
+    if (status == TSLIM_OK) status = tsl_onnx_name_captures(plain);
+    if (status == TSLIM_OK) status = encode_bodies(plain);
     uint32_t n_values = plain->n_values;
     uint8_t *is_initializer = status == TSLIM_OK ? tsl_allocate_zeroed(plain->ctx, n_values) : NULL;
     if (status == TSLIM_OK && !is_initializer) status = tsl_no_memory(n_values);

@@ -7,8 +7,9 @@
 
 // The line ends and the control character show damage by text-mode transfers, as PNG's signature does.
 #define TSL_FILE_MAGIC "TSLIM\r\n\x1a"
-#define TSL_FILE_VERSION 1u // of what is written
-#define TSL_FILE_READER_VERSION 1u // what this reader understands
+#define TSL_FILE_VERSION 2u // of what is written
+#define TSL_FILE_READER_VERSION 2u // what this reader understands
+#define TSL_FILE_BODIES_VERSION 2u // what a reader must understand of a file that has graphs within nodes
 #define TSL_FILE_ALIGNMENT 64u
 #define TSL_FILE_MOST_SECTIONS 64u
 

@@ -8,6 +8,7 @@
 #include "format/proto_reader.h"
 #include "format/tslim.h"
 #include "format/tslim_layout.h"
+#include "ir/bodies.h"
 #include "tslim.pb.h"
 
 typedef struct file_reader {
@@ -194,6 +195,9 @@ static tslim_status read_attribute(file_reader *r, tsl_view view, tsl_attr *attr
         case TSL_ATTR_TYPE_INT:
             attr->i = message.i;
             break;
+        case TSL_ATTR_TYPE_GRAPH: // of the file's list, until the list has been read
+            attr->i = message.i;
+            break;
         case TSL_ATTR_TYPE_TENSOR:
             attr->i = message.i;
             if (message.i < 0 || message.i >= r->graph->n_values ||
@@ -283,6 +287,9 @@ static tslim_status convert_node(file_reader *r, const node_parts *p) {
     TSL_REQUIRE_MEMORY(node->attrs.items, p->attributes.count * sizeof(tsl_attr));
     for (size_t i = 0; i < p->attributes.count; i++)
         TSL_TRY(read_attribute(r, p->attributes.items[i], &node->attrs.items[node->attrs.count++]));
+    TSL_REQUIRE(p->message.captured <= node->n_inputs, TSLIM_ERROR_BAD_FILE,
+        "node '%s' captures %u of %u operands", name, (unsigned)p->message.captured, node->n_inputs);
+    node->n_captured = p->message.captured;
     if (p->message.has_residual) {
         TSL_REQUIRE(can_have_residual(node, p->message.residual), TSLIM_ERROR_BAD_FILE,
             "node '%s' (%s): residual %d of %u inputs", name, op_type, (int)p->message.residual,
@@ -364,7 +371,7 @@ typedef struct graph_parts {
     tsl_file_Graph message;
     tsl_view name, preparation;
     tsl_numbers inputs, outputs;
-    tsl_views history;
+    tsl_views history, bodies;
 } graph_parts;
 
 static tslim_status convert_graph(file_reader *r, const graph_parts *p) {
@@ -381,26 +388,97 @@ static tslim_status convert_graph(file_reader *r, const graph_parts *p) {
         TSL_TRY(tsl_proto_text(&r->proto, p->history.items[i], &line));
         TSL_TRY(tslim_graph_history_add(graph, line));
     }
-    return tsl_graph_verify(graph, TSLIM_ERROR_BAD_FILE);
+    return TSLIM_OK;
 }
 
-static tslim_status read_graph(file_reader *r) {
+// `bodies` gets the messages of the file's bodies; NULL: this is one of them.
+static tslim_status read_graph(file_reader *r, tsl_view message, tsl_views *bodies) {
     graph_parts p = {.message = tsl_file_Graph_init_zero};
     tsl_proto_want_view(&p.message.name, &p.name);
     tsl_proto_want_view(&p.message.preparation, &p.preparation);
     tsl_proto_want_varints(&p.message.inputs, &p.inputs, &r->proto);
     tsl_proto_want_varints(&p.message.outputs, &p.outputs, &r->proto);
     tsl_proto_want_views(&p.message.history, &p.history, &r->proto);
+    tsl_proto_want_views(&p.message.bodies, &p.bodies, &r->proto);
     p.message.values.funcs.decode = decode_value;
     p.message.nodes.funcs.decode = decode_node;
     p.message.values.arg = p.message.nodes.arg = r;
-    tslim_status status =
-        tsl_proto_parse(&r->proto, r->graph_section, tsl_file_Graph_fields, &p.message, "graph");
+    tslim_status status = tsl_proto_parse(&r->proto, message, tsl_file_Graph_fields, &p.message, "graph");
     if (status == TSLIM_OK) status = convert_graph(r, &p);
+    if (status == TSLIM_OK && !bodies && p.bodies.count > 0)
+        status = tsl_fail(TSLIM_ERROR_BAD_FILE, "a body has a list of bodies");
     tsl_numbers_free(&p.inputs);
     tsl_numbers_free(&p.outputs);
     tsl_views_free(&p.history);
+    if (bodies)
+        *bodies = p.bodies;
+    else
+        tsl_views_free(&p.bodies);
     return status;
+}
+
+// ---- Bodies ----
+
+typedef struct body_list {
+    tslim_graph **graphs; // NULL once a node has taken it
+    tslim_graph **all;
+    uint32_t *depth;
+    size_t count;
+} body_list;
+
+// Each graph takes its bodies from the list. They lie behind it there, so no graph is within itself.
+static tslim_status take_bodies(tslim_graph *graph, body_list *list, size_t first, uint32_t depth) {
+    for (uint32_t n = 0; n < graph->n_nodes; n++)
+        for (uint32_t i = 0; i < graph->nodes[n].attrs.count; i++) {
+            tsl_attr *attr = &graph->nodes[n].attrs.items[i];
+            if (attr->type != TSL_ATTR_TYPE_GRAPH) continue;
+            TSL_REQUIRE(attr->i >= (int64_t)first && attr->i < (int64_t)list->count && list->graphs[attr->i],
+                TSLIM_ERROR_BAD_FILE, "attribute '%s' of node '%s' is body %" PRId64 " of %zu", attr->name,
+                graph->nodes[n].name, attr->i, list->count);
+            TSL_REQUIRE(depth < tsl_nesting_limit(graph->ctx), TSLIM_ERROR_LIMIT,
+                "graphs within nodes, more than %u deep", tsl_nesting_limit(graph->ctx));
+            uint32_t index;
+            TSL_TRY(tsl_graph_add_body(graph, list->graphs[attr->i], &index));
+            list->graphs[attr->i] = NULL;
+            list->depth[attr->i] = depth + 1;
+            attr->i = index;
+        }
+    return TSLIM_OK;
+}
+
+static tslim_status read_bodies(file_reader *r, const tsl_views *messages, body_list *list) {
+    tslim_context *ctx = r->proto.ctx;
+    for (size_t i = 0; i < messages->count; i++) {
+        TSL_TRY(tsl_graph_create(ctx, &list->graphs[i]));
+        list->all[i] = list->graphs[i];
+        file_reader inner = *r;
+        inner.graph = list->graphs[i];
+        inner.proto.arena = &inner.graph->arena;
+        tslim_status status = read_graph(&inner, messages->items[i], NULL);
+        if (status != TSLIM_OK) return tsl_fail_prefix(status, "body %zu", i);
+    }
+    TSL_TRY(take_bodies(r->graph, list, 0, 0));
+    for (size_t i = 0; i < list->count; i++) {
+        TSL_REQUIRE(!list->graphs[i], TSLIM_ERROR_BAD_FILE, "body %zu is no node's", i);
+        TSL_TRY(take_bodies(list->all[i], list, i + 1, list->depth[i]));
+    }
+    return TSLIM_OK;
+}
+
+static tslim_status read_file(file_reader *r) {
+    tsl_views messages;
+    tslim_status status = read_graph(r, r->graph_section, &messages);
+    body_list list = {.count = messages.count};
+    if (status == TSLIM_OK && list.count > 0) {
+        list.graphs = tsl_arena_array(&r->graph->arena, list.count, sizeof(*list.graphs));
+        list.all = tsl_arena_array(&r->graph->arena, list.count, sizeof(*list.all));
+        list.depth = tsl_arena_array(&r->graph->arena, list.count, sizeof(*list.depth));
+        status = list.graphs && list.all && list.depth ? read_bodies(r, &messages, &list)
+                                                       : tsl_no_memory(list.count * sizeof(*list.graphs));
+        for (size_t i = 0; list.graphs && i < list.count; i++) tslim_graph_destroy(list.graphs[i]);
+    }
+    tsl_views_free(&messages);
+    return status == TSLIM_OK ? tsl_graph_verify(r->graph, TSLIM_ERROR_BAD_FILE) : status;
 }
 
 tslim_status tsl_tslim_read(tslim_context *ctx, tsl_buffer *buffer, tslim_graph **result) {
@@ -409,7 +487,7 @@ tslim_status tsl_tslim_read(tslim_context *ctx, tsl_buffer *buffer, tslim_graph 
     TSL_TRY(tsl_graph_create(ctx, &r.graph));
     r.graph->file = tsl_buffer_retain(buffer);
     r.proto = (tsl_proto){.ctx = ctx, .arena = &r.graph->arena, .start = buffer->data};
-    tslim_status status = read_graph(&r);
+    tslim_status status = read_file(&r);
     if (status != TSLIM_OK) {
         tslim_graph_destroy(r.graph);
         return status;

@@ -62,9 +62,11 @@ static void set_numbers(
 
 // ---- Values ----
 
+// One graph of the file: the outermost first, then bodies, each graph's side by side and behind it.
 typedef struct encoder {
     const tslim_graph *graph;
-    const uint64_t *offsets; // of each value's data in the DATA section
+    uint64_t *offsets; // of each value's data in the DATA section
+    uint32_t first_body; // the place in the file's list of its first body
 } encoder;
 
 static bool encode_symbols(pb_ostream_t *stream, const pb_field_t *field, void *const *arg) {
@@ -119,8 +121,14 @@ static bool encode_values(pb_ostream_t *stream, const pb_field_t *field, void *c
 
 // ---- Nodes ----
 
+typedef struct attributes_argument {
+    const tsl_attrs *attrs;
+    uint32_t first_body;
+} attributes_argument;
+
 static bool encode_attributes(pb_ostream_t *stream, const pb_field_t *field, void *const *arg) {
-    const tsl_attrs *attrs = *arg;
+    const attributes_argument *argument = *arg;
+    const tsl_attrs *attrs = argument->attrs;
     for (uint32_t i = 0; i < attrs->count; i++) {
         const tsl_attr *attr = &attrs->items[i];
         tsl_file_Attribute message = tsl_file_Attribute_init_zero;
@@ -133,6 +141,10 @@ static bool encode_attributes(pb_ostream_t *stream, const pb_field_t *field, voi
         if (message.has_f) message.f = attr->f;
         message.has_i = attr->type == TSL_ATTR_TYPE_INT || attr->type == TSL_ATTR_TYPE_TENSOR;
         if (message.has_i) message.i = attr->i;
+        if (attr->type == TSL_ATTR_TYPE_GRAPH) {
+            message.has_i = true;
+            message.i = argument->first_body + attr->i;
+        }
         if (attr->type == TSL_ATTR_TYPE_STRING || attr->type == TSL_ATTR_TYPE_STRINGS ||
             attr->type == TSL_ATTR_TYPE_OPAQUE)
             tsl_proto_put_text(&message.s, &s, attr->s, attr->count);
@@ -160,7 +172,10 @@ static bool encode_nodes(pb_ostream_t *stream, const pb_field_t *field, void *co
         set_numbers(&message.inputs, &inputs, node->inputs, node->n_inputs, INDICES);
         set_numbers(&message.outputs, &outputs, node->outputs, node->n_outputs, INDICES);
         message.attributes.funcs.encode = encode_attributes;
-        message.attributes.arg = &node->attrs;
+        attributes_argument attributes = {&node->attrs, e->first_body};
+        message.attributes.arg = &attributes;
+        message.has_captured = node->n_captured > 0;
+        message.captured = node->n_captured;
         message.has_residual = node->epilogue.residual >= 0;
         message.residual = node->epilogue.residual;
         message.has_clamp = message.has_lo = message.has_hi = message.clamp = node->epilogue.clamp;
@@ -202,30 +217,53 @@ static bool encode_history(pb_ostream_t *stream, const pb_field_t *field, void *
     return true;
 }
 
-static bool encode_graph(pb_ostream_t *stream, const tslim_graph *graph, const uint64_t *offsets) {
+typedef struct file_graphs {
+    tslim_context *ctx;
+    encoder *items;
+    size_t count, capacity;
+} file_graphs;
+
+static bool encode_bodies(pb_ostream_t *stream, const pb_field_t *field, void *const *arg);
+
+// `graphs` NULL: a body.
+static bool encode_graph(
+    pb_ostream_t *stream, const pb_field_t *field, encoder *e, const file_graphs *graphs) {
+    const tslim_graph *graph = e->graph;
     tsl_file_Graph message = tsl_file_Graph_init_zero;
-    encoder e = {graph, offsets};
     tsl_proto_text_argument name;
     numbers_argument inputs, outputs;
     // nanopb's callbacks take a pointer that is not const; they only read.
     union {
         const void *read;
         void *given;
-    } preparation = {&graph->preparation}, whole = {graph};
+    } preparation = {&graph->preparation}, whole = {graph}, all = {graphs};
     tsl_proto_put_text(&message.name, &name, graph->name, strlen(graph->name));
     message.has_opset = message.has_optimized = true;
     message.opset = graph->opset;
     message.optimized = graph->optimized;
     message.values.funcs.encode = encode_values;
     message.nodes.funcs.encode = encode_nodes;
-    message.values.arg = message.nodes.arg = &e;
+    message.values.arg = message.nodes.arg = e;
     set_numbers(&message.inputs, &inputs, graph->inputs, graph->n_inputs, PLAIN_INDICES);
     set_numbers(&message.outputs, &outputs, graph->outputs, graph->n_outputs, PLAIN_INDICES);
     message.preparation.funcs.encode = encode_preparation;
     message.preparation.arg = preparation.given;
     message.history.funcs.encode = encode_history;
     message.history.arg = whole.given;
-    return pb_encode(stream, tsl_file_Graph_fields, &message);
+    if (graphs) {
+        message.bodies.funcs.encode = encode_bodies;
+        message.bodies.arg = all.given;
+        return pb_encode(stream, tsl_file_Graph_fields, &message);
+    }
+    return pb_encode_tag_for_field(stream, field) &&
+           pb_encode_submessage(stream, tsl_file_Graph_fields, &message);
+}
+
+static bool encode_bodies(pb_ostream_t *stream, const pb_field_t *field, void *const *arg) {
+    const file_graphs *graphs = *arg;
+    for (size_t i = 1; i < graphs->count; i++)
+        if (!encode_graph(stream, field, &graphs->items[i], NULL)) return false;
+    return true;
 }
 
 // ---- Sections ----
@@ -236,30 +274,29 @@ static tslim_status pad(tsl_file_writer *file) {
     return over ? tsl_file_writer_write(file, zeros, TSL_FILE_ALIGNMENT - over) : TSLIM_OK;
 }
 
-static tslim_status write_graph(
-    const tslim_graph *graph, const uint64_t *offsets, tsl_file_writer *file, tsl_file_section *section) {
+static tslim_status write_graph(file_graphs *graphs, tsl_file_writer *file, tsl_file_section *section) {
     pb_ostream_t sizing = PB_OSTREAM_SIZING;
-    TSL_REQUIRE(encode_graph(&sizing, graph, offsets), TSLIM_ERROR_INTERNAL, "the graph cannot be sized: %s",
-        PB_GET_ERROR(&sizing));
+    TSL_REQUIRE(encode_graph(&sizing, NULL, &graphs->items[0], graphs), TSLIM_ERROR_INTERNAL,
+        "the graph cannot be sized: %s", PB_GET_ERROR(&sizing));
     size_t bytes = sizing.bytes_written;
-    uint8_t *memory = tsl_allocate(graph->ctx, bytes);
+    uint8_t *memory = tsl_allocate(graphs->ctx, bytes);
     TSL_REQUIRE_MEMORY(memory, bytes);
     pb_ostream_t stream = pb_ostream_from_buffer(memory, bytes);
     tslim_status status = TSLIM_OK;
-    if (!encode_graph(&stream, graph, offsets))
+    if (!encode_graph(&stream, NULL, &graphs->items[0], graphs))
         status = tsl_fail(TSLIM_ERROR_INTERNAL, "the graph cannot be encoded: %s", PB_GET_ERROR(&stream));
     *section = (tsl_file_section){.type = TSL_SECTION_GRAPH,
         .crc = tsl_crc32(0, memory, bytes),
         .offset = tsl_file_writer_position(file),
         .bytes = bytes};
     if (status == TSLIM_OK) status = tsl_file_writer_write(file, memory, bytes);
-    tsl_free(graph->ctx, memory, bytes);
+    tsl_free(graphs->ctx, memory, bytes);
     return status;
 }
 
-static tslim_status write_data(const tslim_graph *graph, tsl_file_writer *file, tsl_file_section *section) {
+static tslim_status write_constants(
+    const tslim_graph *graph, tsl_file_writer *file, tsl_file_section *section) {
     static const uint8_t zeros[TSL_FILE_ALIGNMENT];
-    *section = (tsl_file_section){.type = TSL_SECTION_DATA, .offset = tsl_file_writer_position(file)};
     for (uint32_t v = 0; v < graph->n_values; v++) {
         const tsl_value *value = &graph->values[v];
         if (!tsl_value_is_constant(value)) continue;
@@ -269,43 +306,69 @@ static tslim_status write_data(const tslim_graph *graph, tsl_file_writer *file, 
         TSL_TRY(tsl_file_writer_write(file, value->data, value->bytes));
         TSL_TRY(tsl_file_writer_write(file, zeros, padding));
     }
-    section->bytes = tsl_file_writer_position(file) - section->offset;
     return TSLIM_OK;
 }
 
-static tslim_status write_sections(const tslim_graph *graph, const uint64_t *offsets, tsl_file_writer *file) {
+static tslim_status write_sections(file_graphs *graphs, tsl_file_writer *file) {
     struct {
         tsl_file_header header;
         tsl_file_section sections[2];
-    } start = {.header = {.version = TSL_FILE_VERSION, .reader_version = 1, .n_sections = 2}};
+    } start = {.header = {.version = TSL_FILE_VERSION,
+                   .reader_version = graphs->count > 1 ? TSL_FILE_BODIES_VERSION : 1,
+                   .n_sections = 2}};
     memcpy(start.header.magic, TSL_FILE_MAGIC, sizeof(start.header.magic));
     TSL_TRY(tsl_file_writer_write(file, &start, sizeof(start)));
     TSL_TRY(pad(file));
-    TSL_TRY(write_graph(graph, offsets, file, &start.sections[0]));
+    TSL_TRY(write_graph(graphs, file, &start.sections[0]));
     TSL_TRY(pad(file));
-    TSL_TRY(write_data(graph, file, &start.sections[1]));
+    tsl_file_section *data = &start.sections[1];
+    *data = (tsl_file_section){.type = TSL_SECTION_DATA, .offset = tsl_file_writer_position(file)};
+    for (size_t i = 0; i < graphs->count; i++) TSL_TRY(write_constants(graphs->items[i].graph, file, data));
+    data->bytes = tsl_file_writer_position(file) - data->offset;
     start.header.file_bytes = tsl_file_writer_position(file);
     start.header.crc = tsl_crc32(0, &start, sizeof(start));
     return tsl_file_writer_patch(file, 0, &start, sizeof(start));
 }
 
-tslim_status tsl_tslim_write(const tslim_graph *graph, const char *path) {
-    size_t bytes = graph->n_values * sizeof(uint64_t);
-    uint64_t *offsets = tsl_allocate_zeroed(graph->ctx, bytes);
-    TSL_REQUIRE_MEMORY(offsets, bytes);
-    uint64_t end = 0;
+// Adds a graph, with the offsets of its constants from *end on.
+static tslim_status add_graph(file_graphs *graphs, const tslim_graph *graph, uint64_t *end) {
+    if (!tsl_grow(
+            graphs->ctx, (void **)&graphs->items, &graphs->capacity, graphs->count + 1, sizeof(encoder)))
+        return tsl_no_memory(sizeof(encoder));
+    uint64_t *offsets = tsl_allocate_zeroed(graphs->ctx, graph->n_values * sizeof(uint64_t));
+    TSL_REQUIRE_MEMORY(offsets, graph->n_values * sizeof(uint64_t));
+    graphs->items[graphs->count++] = (encoder){graph, offsets, 0};
     for (uint32_t v = 0; v < graph->n_values; v++) {
         if (!tsl_value_is_constant(&graph->values[v])) continue;
-        offsets[v] = end;
-        end += tsl_round_up(graph->values[v].bytes, TSL_FILE_ALIGNMENT);
+        offsets[v] = *end;
+        *end += tsl_round_up(graph->values[v].bytes, TSL_FILE_ALIGNMENT);
     }
+    return TSLIM_OK;
+}
+
+static tslim_status list_graphs(file_graphs *graphs, const tslim_graph *graph) {
+    uint64_t end = 0;
+    TSL_TRY(add_graph(graphs, graph, &end));
+    for (size_t i = 0; i < graphs->count; i++) { // grows on the way
+        const tslim_graph *outer = graphs->items[i].graph;
+        graphs->items[i].first_body = (uint32_t)graphs->count - 1; // the list in the file is of bodies only
+        for (uint32_t b = 0; b < outer->n_bodies; b++) TSL_TRY(add_graph(graphs, outer->bodies[b], &end));
+    }
+    return TSLIM_OK;
+}
+
+tslim_status tsl_tslim_write(const tslim_graph *graph, const char *path) {
+    file_graphs graphs = {.ctx = graph->ctx};
     tsl_file_writer *file = NULL;
-    tslim_status status = tsl_file_writer_open(graph->ctx, path, &file);
-    if (status == TSLIM_OK) status = write_sections(graph, offsets, file);
+    tslim_status status = list_graphs(&graphs, graph);
+    if (status == TSLIM_OK) status = tsl_file_writer_open(graph->ctx, path, &file);
+    if (status == TSLIM_OK) status = write_sections(&graphs, file);
     if (status == TSLIM_OK)
         status = tsl_file_writer_commit(file);
     else
         tsl_file_writer_abort(file);
-    tsl_free(graph->ctx, offsets, bytes);
+    for (size_t i = 0; i < graphs.count; i++)
+        tsl_free(graph->ctx, graphs.items[i].offsets, graphs.items[i].graph->n_values * sizeof(uint64_t));
+    tsl_free(graph->ctx, graphs.items, graphs.capacity * sizeof(encoder));
     return status;
 }

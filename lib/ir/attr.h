@@ -21,10 +21,12 @@ typedef enum tsl_attr_type {
     TSL_ATTR_TYPE_INT = 2,
     TSL_ATTR_TYPE_STRING = 3,
     TSL_ATTR_TYPE_TENSOR = 4, // `i` is the id of a constant value of the graph
+    TSL_ATTR_TYPE_GRAPH = 5, // `i` is the index of one of the graph's bodies
     TSL_ATTR_TYPE_FLOATS = 6,
     TSL_ATTR_TYPE_INTS = 7,
     TSL_ATTR_TYPE_STRINGS = 8, // in `s`, one behind the other, each with a 0 at its end; `count` bytes in all
-    TSL_ATTR_TYPE_OPAQUE = 100 // something else (a graph, ...): its encoded bytes in `s`, `count` of them
+    TSL_ATTR_TYPE_OPAQUE =
+        100 // something else (several graphs, ...): its encoded bytes in `s`, `count` of them
 } tsl_attr_type;
 
 typedef struct tsl_attr {

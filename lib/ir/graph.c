@@ -24,6 +24,8 @@ void tslim_graph_destroy(tslim_graph *graph) {
     if (!graph) return;
     tslim_context *ctx = graph->ctx;
     for (uint32_t i = 0; i < graph->n_values; i++) tsl_buffer_release(graph->values[i].buffer);
+    for (uint32_t i = 0; i < graph->n_bodies; i++) tslim_graph_destroy(graph->bodies[i]);
+    tsl_free(ctx, graph->bodies, graph->bodies_capacity * sizeof(*graph->bodies));
     tsl_free(ctx, graph->values, graph->values_capacity * sizeof(*graph->values));
     tsl_free(ctx, graph->nodes, graph->nodes_capacity * sizeof(*graph->nodes));
     tsl_name_map_clear(&graph->value_names);
@@ -61,7 +63,7 @@ static void copy_attr(tsl_arena *arena, tsl_attr *attr, bool *failed) {
         attr->floats = copy_bytes(arena, attr->floats, attr->count * sizeof(float), failed);
 }
 
-static void copy_node(tsl_arena *arena, tsl_node *node, bool *failed) {
+void tsl_node_copy_parts(tsl_arena *arena, tsl_node *node, bool *failed) {
     node->name = copy_text(arena, node->name, failed);
     node->op_type = copy_text(arena, node->op_type, failed);
     node->domain = copy_text(arena, node->domain, failed);
@@ -72,13 +74,24 @@ static void copy_node(tsl_arena *arena, tsl_node *node, bool *failed) {
         copy_attr(arena, &node->attrs.items[i], failed);
 }
 
-static void copy_value(tsl_arena *arena, tsl_value *value, bool *failed) {
+void tsl_value_copy_parts(tsl_arena *arena, tsl_value *value, bool *failed) {
     value->name = copy_text(arena, value->name, failed);
     for (uint32_t i = 0; i < value->shape.rank; i++)
         value->shape.symbols[i] = copy_text(arena, value->shape.symbols[i], failed);
     value->quant.scales =
         copy_bytes(arena, value->quant.scales, value->quant.n_scales * sizeof(float), failed);
     tsl_buffer_retain(value->buffer);
+}
+
+// Bodies are nested no deeper than the context's limit.
+static bool copy_bodies(const tslim_graph *from, tslim_graph *to) {
+    if (!tsl_grow(to->ctx, (void **)&to->bodies, &to->bodies_capacity, from->n_bodies, sizeof(*to->bodies)))
+        return false;
+    for (uint32_t i = 0; i < from->n_bodies; i++) {
+        if (tslim_graph_clone(from->bodies[i], &to->bodies[i]) != TSLIM_OK) return false;
+        to->n_bodies++;
+    }
+    return true;
 }
 
 static bool copy_contents(const tslim_graph *from, tslim_graph *to) {
@@ -104,17 +117,17 @@ static bool copy_contents(const tslim_graph *from, tslim_graph *to) {
         return false;
     for (uint32_t i = 0; i < from->n_values; i++) {
         to->values[i] = from->values[i];
-        copy_value(arena, &to->values[i], &failed);
+        tsl_value_copy_parts(arena, &to->values[i], &failed);
         to->n_values++;
         if (failed || !tsl_name_map_set(&to->value_names, to->values[i].name, i)) return false;
     }
     for (uint32_t i = 0; i < from->n_nodes; i++) {
         to->nodes[i] = from->nodes[i];
-        copy_node(arena, &to->nodes[i], &failed);
+        tsl_node_copy_parts(arena, &to->nodes[i], &failed);
         to->n_nodes++;
         if (failed || !tsl_name_map_set(&to->node_names, to->nodes[i].name, i)) return false;
     }
-    return true;
+    return copy_bodies(from, to);
 }
 
 tslim_status tslim_graph_clone(const tslim_graph *graph, tslim_graph **clone) {

@@ -61,6 +61,7 @@ typedef struct tsl_node {
     uint32_t *inputs; // values; TSL_NONE: an optional input that is absent
     uint32_t *outputs;
     uint32_t n_inputs, n_outputs;
+    uint32_t n_captured; // how many inputs, the last ones, its bodies read from around them (ir/bodies.h)
     tsl_epilogue epilogue;
     uint64_t macs; // filled by tslim_graph_measure
 } tsl_node;
@@ -77,6 +78,9 @@ struct tslim_graph {
     tsl_node *nodes;
     uint32_t n_nodes;
     size_t nodes_capacity;
+    tslim_graph **bodies; // graphs within nodes, owned; an attribute of the node names its own
+    uint32_t n_bodies;
+    size_t bodies_capacity;
     uint32_t *inputs;
     uint32_t *outputs;
     uint32_t n_inputs, n_outputs;
@@ -122,6 +126,11 @@ tslim_status tsl_node_set_ints(
 void tsl_node_remove_attr(tsl_node *node, tsl_attr_id id);
 // Appends an input (TSL_NONE is allowed).
 tslim_status tsl_node_add_input(tslim_graph *graph, tsl_node *node, uint32_t value);
+
+// What a node or value refers to (names, lists, attributes) becomes memory of `arena`; *failed when it is
+// short. Bodies and values stay the indices that they are.
+void tsl_node_copy_parts(tsl_arena *arena, tsl_node *node, bool *failed);
+void tsl_value_copy_parts(tsl_arena *arena, tsl_value *value, bool *failed);
 
 // ---- Looking. ----
 

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "base/checked.h"
-#include "ir/graph.h"
+#include "ir/bodies.h"
 
 // ---- Attributes ----
 
@@ -140,7 +140,7 @@ void tsl_graph_remove_node(tslim_graph *graph, uint32_t index) {
         if (node->outputs[i] != TSL_NONE && graph->values[node->outputs[i]].producer == index)
             graph->values[node->outputs[i]].producer = TSL_NONE;
     node->op = TSL_OP_UNKNOWN;
-    node->n_inputs = node->n_outputs = 0;
+    node->n_inputs = node->n_outputs = node->n_captured = 0;
     node->attrs.count = 0;
 }
 
@@ -189,6 +189,7 @@ tslim_status tsl_graph_compact(tslim_graph *graph) {
     tslim_status status = TSLIM_OK;
     TSL_REQUIRE_GOTO(number && used, TSLIM_ERROR_NO_MEMORY, "no memory for %zu bytes", bytes);
 
+    TSL_TRY_GOTO(tsl_graph_drop_bodies(graph));
     remove_marked_nodes(graph);
     mark_used_values(graph, used);
     uint32_t kept = 0;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Shape inference of one node: the table of shape functions, the checks that hold for every operator, and the
 // rules for axes and broadcasting.
+#include "ir/bodies.h"
 #include "ir/shape_functions.h"
 
 static const tsl_shape_function functions[TSL_OP_COUNT] = {
@@ -36,7 +37,8 @@ static tslim_status check_operands(const tslim_graph *graph, const tsl_node *nod
         info->max_outputs);
     bool all = info->max_inputs == UINT8_MAX; // operators of any number of operands need each of them
     for (uint32_t i = 0; i < node->n_inputs; i++)
-        TSL_REQUIRE(tsl_node_input(graph, node, i) || (i >= info->min_inputs && !all),
+        TSL_REQUIRE(tsl_node_input(graph, node, i) ||
+                        (i >= info->min_inputs && (!all || tsl_op_has_bodies(node->op))),
             TSLIM_ERROR_INVALID_ARGUMENT, "operand %u is absent", i);
     TSL_REQUIRE(node->epilogue.residual < 0 || tsl_node_input(graph, node, (uint32_t)node->epilogue.residual),
         TSLIM_ERROR_INVALID_ARGUMENT, "operand %d, to be added to the result, is absent",

@@ -27,6 +27,20 @@ bool tsl_node_get_ints(const tslim_graph *graph, const tsl_node *node, tsl_attr_
 // An axis of -rank..rank-1 as 0..rank-1; INVALID_ARGUMENT with both numbers.
 tslim_status tsl_normalize_axis(int64_t axis, uint32_t rank, uint32_t *normalized);
 
+// ---- Shapes that depend on data (ir/shape_data.c) ----
+
+// True when the numbers in this operand (sizes, axes, bounds) must be known before the node can be planned.
+bool tsl_operand_decides(tsl_op op, uint32_t operand);
+// True for operators whose kernel finds out how large the result is: NonZero, Compress, ...
+bool tsl_op_finds_shape(tsl_op op);
+// Sets the dims that such a node's kernel will find to the most that they can be. The inputs' shapes are
+// static.
+tslim_status tsl_shape_bound(tslim_graph *graph, const tsl_node *node);
+
+// The axis of a Scan's input or output `index` of rank `rank`, as 0..rank-1.
+tslim_status tsl_scan_axis(
+    const tsl_attrs *attrs, tsl_attr_id attr, uint32_t index, uint32_t rank, uint32_t *axis);
+
 // Numpy's rule for two shapes; -1 dims are followed as far as they can be.
 tslim_status tsl_shape_broadcast(const tsl_shape *a, const tsl_shape *b, tsl_shape *out);
 

@@ -4,7 +4,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "ir/graph.h"
+#include "ir/bodies.h"
 
 // Inputs, or outputs, of a graph: they are looked through for each node.
 #define MOST_ENDS 4096
@@ -199,7 +199,7 @@ static tslim_status check_graph(
         TSL_REQUIRE(available[id] && graph->values[id].packing == TSL_PACKING_NONE, code,
             "graph output '%s' is made by nobody", graph->values[id].name);
     }
-    return TSLIM_OK;
+    return tsl_bodies_verify(graph, code);
 }
 
 tslim_status tsl_graph_verify(const tslim_graph *graph, tslim_status status) {

@@ -347,7 +347,7 @@ tslim_status tsl_pass_fold_quantized(tslim_graph *graph, tsl_evaluate_node evalu
     if (!has_linear_quantization(graph)) return TSLIM_OK;
     // Weights stay quantized, and activations are where they can be taken along.
     TSL_TRY(tsl_quantized_sink(graph));
-    TSL_TRY(tsl_pass_infer_and_fold_but(graph, evaluate, user, TSL_OP_DEQUANTIZE_LINEAR));
+    TSL_TRY(tsl_pass_infer_and_fold_with(graph, &(tsl_folding){evaluate, user, TSL_OP_DEQUANTIZE_LINEAR, 0}));
     TSL_TRY(tsl_quantized_lift(graph));
     TSL_TRY(tsl_pass_remove_identity(graph));
     TSL_TRY(tsl_pass_fuse_activations(graph));

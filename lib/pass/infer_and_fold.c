@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Shape inference and constant folding in one walk: a shape computed by nodes (Shape, Gather, Concat,
 // Reshape) is known by the time that it is needed.
+#include "ir/bodies.h"
 #include "ir/shape_infer.h"
 #include "pass/pass.h"
 
@@ -14,14 +15,15 @@ static bool inputs_are_constant(const tslim_graph *graph, const tsl_node *node) 
 
 // Shape and Size need the dims of their input only.
 static bool is_foldable(const tslim_graph *graph, const tsl_node *node) {
-    if (node->op == TSL_OP_UNKNOWN || tsl_op_get_info(node->op)->layout == TSL_RULE_CHANNELS_LAST)
+    if (node->op == TSL_OP_UNKNOWN || tsl_op_get_info(node->op)->layout == TSL_RULE_CHANNELS_LAST ||
+        tsl_op_has_bodies(node->op))
         return false;
     const tsl_value *first = tsl_node_input(graph, node, 0);
     if (node->op == TSL_OP_SHAPE || node->op == TSL_OP_SIZE)
         return first && tsl_shape_is_static(&first->shape);
     for (uint32_t i = 0; i < node->n_outputs; i++) {
         const tsl_value *output = tsl_node_output(graph, node, i);
-        if (output && !tsl_shape_is_static(&output->shape)) return false;
+        if (output && !tsl_shape_is_static(&output->shape) && !tsl_op_finds_shape(node->op)) return false;
     }
     return inputs_are_constant(graph, node);
 }
@@ -47,24 +49,43 @@ static bool take_from_budget(const tslim_graph *graph, const tsl_node *node, uin
     return true;
 }
 
-tslim_status tsl_pass_infer_and_fold_but(
-    tslim_graph *graph, tsl_evaluate_node evaluate, void *user, tsl_op kept) {
-    bool folded = false;
-    uint64_t limit = graph->ctx->limits.arena_bytes,
-             budget = limit < MOST_FOLDED_BYTES ? limit : MOST_FOLDED_BYTES;
-    for (uint32_t n = 0; n < graph->n_nodes; n++) {
-        TSL_TRY(tsl_infer_node(graph, n));
-        if (!evaluate || graph->nodes[n].op == kept || !is_foldable(graph, &graph->nodes[n])) continue;
-        if (!take_from_budget(graph, &graph->nodes[n], &budget)) continue;
-        tslim_status status = evaluate(user, graph, n);
-        if (status == TSLIM_ERROR_UNSUPPORTED) continue;
-        TSL_TRY(status);
-        tsl_graph_remove_node(graph, n);
-        folded = true;
+typedef struct walk {
+    const tsl_folding *folding;
+    uint64_t budget;
+    bool changed;
+} walk;
+
+static tslim_status visit(walk *w, tslim_graph *graph, uint32_t n) {
+    const tsl_folding *f = w->folding;
+    if (tsl_op_has_bodies(graph->nodes[n].op)) {
+        bool inlined;
+        TSL_TRY(tsl_pass_infer_bodies(graph, n, f, &inlined));
+        w->changed |= inlined;
+        if (inlined) return TSLIM_OK;
     }
-    return folded ? tsl_graph_compact(graph) : TSLIM_OK;
+    TSL_TRY(tsl_infer_node(graph, n));
+    if (!f->evaluate || graph->nodes[n].op == f->kept || !is_foldable(graph, &graph->nodes[n]))
+        return TSLIM_OK;
+    if (!take_from_budget(graph, &graph->nodes[n], &w->budget)) return TSLIM_OK;
+    tslim_status status = f->evaluate(f->user, graph, n);
+    if (status == TSLIM_ERROR_UNSUPPORTED) return TSLIM_OK;
+    TSL_TRY(status);
+    tsl_graph_remove_node(graph, n);
+    w->changed = true;
+    return TSLIM_OK;
+}
+
+tslim_status tsl_pass_infer_and_fold_with(tslim_graph *graph, const tsl_folding *folding) {
+    uint64_t limit = graph->ctx->limits.arena_bytes;
+    walk w = {folding, limit < MOST_FOLDED_BYTES ? limit : MOST_FOLDED_BYTES, false};
+    tslim_status status = TSLIM_OK;
+    for (uint32_t n = 0; n < graph->n_nodes && status == TSLIM_OK; n++) status = visit(&w, graph, n);
+    if (!w.changed) return status;
+    // After a failure, too: a branch that does not fit stays a valid graph.
+    tslim_status compacted = tsl_graph_compact(graph);
+    return status == TSLIM_OK ? compacted : status;
 }
 
 tslim_status tsl_pass_infer_and_fold(tslim_graph *graph, tsl_evaluate_node evaluate, void *user) {
-    return tsl_pass_infer_and_fold_but(graph, evaluate, user, TSL_OP_COUNT);
+    return tsl_pass_infer_and_fold_with(graph, &(tsl_folding){evaluate, user, TSL_OP_COUNT, 0});
 }

@@ -31,5 +31,7 @@ tslim_status tsl_optimize(tslim_graph *graph, tsl_evaluate_node evaluate, void *
     TSL_TRY(tsl_pass_pixel_shuffle(graph));
     TSL_TRY(TSL_VERIFY(graph));
     TSL_TRY(tsl_pass_remove_dead(graph));
-    return TSL_VERIFY(graph);
+    TSL_TRY(TSL_VERIFY(graph));
+    for (uint32_t i = 0; i < graph->n_bodies; i++) TSL_TRY(tsl_optimize(graph->bodies[i], evaluate, user));
+    return TSLIM_OK;
 }

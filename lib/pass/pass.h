@@ -15,9 +15,17 @@ typedef tslim_status (*tsl_evaluate_node)(void *user, tslim_graph *graph, uint32
 // evaluates it and removes it. `evaluate` NULL: shapes only.
 tslim_status tsl_pass_infer_and_fold(tslim_graph *graph, tsl_evaluate_node evaluate, void *user);
 
-// The same, but nodes of one operator stay as they are.
-tslim_status tsl_pass_infer_and_fold_but(
-    tslim_graph *graph, tsl_evaluate_node evaluate, void *user, tsl_op kept);
+// The same with more to say.
+typedef struct tsl_folding {
+    tsl_evaluate_node evaluate;
+    void *user;
+    tsl_op kept; // nodes of this operator stay as they are
+    uint32_t level; // how many graphs this one is within
+} tsl_folding;
+tslim_status tsl_pass_infer_and_fold_with(tslim_graph *graph, const tsl_folding *folding);
+// For node n, which has bodies: what is known of its operands becomes known to its bodies, whose shapes are
+// inferred. An If that is decided becomes the nodes of its branch, behind n: the walk goes on with them.
+tslim_status tsl_pass_infer_bodies(tslim_graph *graph, uint32_t n, const tsl_folding *folding, bool *inlined);
 
 // Nodes between DequantizeLinear and QuantizeLinear run in INT8, on values that carry scale and zero point.
 // Runs those passes itself first that must come before. `evaluate` as in tsl_pass_infer_and_fold.
@@ -36,7 +44,8 @@ tslim_status tsl_pass_fuse_activations(tslim_graph *graph);
 // Residual Add, Relu and Clip become epilogues of the node that makes their operand.
 tslim_status tsl_pass_fuse_epilogues(tslim_graph *graph);
 
-// A transposed convolution to few channels, kernel equal to stride, becomes a 1x1 convolution and DepthToSpace.
+// A transposed convolution to few channels, kernel equal to stride, becomes a 1x1 convolution and
+// DepthToSpace.
 tslim_status tsl_pass_pixel_shuffle(tslim_graph *graph);
 
 // Functions of one INT8 value, and chains of them, become tables of the node that makes their operand. For a

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "backend.h"
+#include "ir/shape_infer.h"
 #include "plan/describe.h"
 
 // Beyond this a folded constant costs more memory than it saves time.
@@ -28,12 +29,22 @@ static tslim_status allocate_output(tslim_graph *graph, uint32_t id) {
     return tsl_value_new_data(graph, id, bytes, &data);
 }
 
+static void take_found_sizes(tslim_graph *graph, const tsl_node *node, const tsl_tensor *outputs) {
+    for (uint32_t i = 0; i < node->n_outputs; i++) {
+        tsl_value *value = tsl_node_output(graph, node, i);
+        if (!value) continue;
+        tsl_shape_set(&value->shape, outputs[i].rank, outputs[i].dims);
+        value->bytes = (size_t)tsl_tensor_elements(&outputs[i]) * tslim_dtype_size(value->dtype);
+    }
+}
+
 static tslim_status run_node(tslim_graph *graph, const tsl_node *node, evaluation *e) {
     e->inputs = tsl_arena_array(&e->arena, node->n_inputs, sizeof(tsl_tensor));
     e->outputs = tsl_arena_array(&e->arena, node->n_outputs, sizeof(tsl_tensor));
     TSL_REQUIRE_MEMORY(e->inputs && e->outputs ? e : NULL, sizeof(tsl_tensor));
     for (uint32_t i = 0; i < node->n_inputs; i++)
         if (node->inputs[i] != TSL_NONE) tsl_describe_value(&graph->values[node->inputs[i]], &e->inputs[i]);
+    if (tsl_op_finds_shape(node->op)) TSL_TRY(tsl_shape_bound(graph, node));
     for (uint32_t i = 0; i < node->n_outputs; i++) {
         if (node->outputs[i] == TSL_NONE) continue;
         TSL_TRY(allocate_output(graph, node->outputs[i]));
@@ -50,8 +61,11 @@ static tslim_status run_node(tslim_graph *graph, const tsl_node *node, evaluatio
         .kernel = &e->kernel,
         .inputs = e->inputs,
         .outputs = e->outputs,
+        .found = e->outputs,
         .scratch = scratch};
-    return e->kernel.run(&run);
+    TSL_TRY(e->kernel.run(&run));
+    if (tsl_op_finds_shape(node->op)) take_found_sizes(graph, node, e->outputs);
+    return TSLIM_OK;
 }
 
 tslim_status tsl_evaluate_on_cpu(void *user, tslim_graph *graph, uint32_t index) {
@@ -64,5 +78,8 @@ tslim_status tsl_evaluate_on_cpu(void *user, tslim_graph *graph, uint32_t index)
     if (status == TSLIM_OK) return TSLIM_OK;
     for (uint32_t i = 0; i < node->n_outputs; i++)
         if (node->outputs[i] != TSL_NONE) tsl_value_set_data(&graph->values[node->outputs[i]], NULL, NULL, 0);
-    return tsl_fail_prefix(status, "node '%s' (%s)", node->name, node->op_type);
+    status = tsl_fail_prefix(status, "node '%s' (%s)", node->name, node->op_type);
+    if (status == TSLIM_ERROR_UNSUPPORTED && tsl_op_finds_shape(node->op)) // its size is open again
+        TSL_TRY(tsl_infer_node(graph, index));
+    return status;
 }

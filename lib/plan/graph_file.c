@@ -4,6 +4,7 @@
 
 #include "format/onnx.h"
 #include "format/tslim.h"
+#include "ir/bodies.h"
 #include "pass/pass.h"
 #include "plan/evaluate_node.h"
 #include "plan/model.h"
@@ -15,7 +16,7 @@ tslim_status tslim_graph_optimize(tslim_graph *graph) {
     TSL_TRY(tslim_graph_clone(graph, &copy));
     tslim_status status = tsl_optimize(copy, tsl_evaluate_on_cpu, NULL);
     if (status == TSLIM_OK) {
-        copy->optimized = true;
+        tsl_graph_set_optimized(copy);
         tsl_graph_swap(graph, copy);
     }
     tslim_graph_destroy(copy);

@@ -2,6 +2,9 @@
 // Nodes become steps: operands are described, kernels chosen and prepared.
 #include <string.h>
 
+#include "ir/bodies.h"
+#include "ir/shape_infer.h"
+#include "plan/control.h"
 #include "plan/describe.h"
 #include "plan/plan.h"
 
@@ -83,7 +86,7 @@ static bool has_border(const tsl_tensor *tensor) {
     return (tensor->border[0] | tensor->border[1] | tensor->border[2] | tensor->border[3]) != 0;
 }
 
-static tslim_status lower_node(tsl_plan *plan, const tsl_model *model, uint32_t n) {
+static tslim_status lower_node(tsl_plan *plan, uint32_t n) {
     const tsl_node *node = &plan->graph->nodes[n];
     bool non_negative = output_is_non_negative(plan, node);
     for (uint32_t i = 0; i < node->n_outputs; i++)
@@ -96,22 +99,27 @@ static tslim_status lower_node(tsl_plan *plan, const tsl_model *model, uint32_t 
     if (node->epilogue.table) step->outputs[0].quant = node->epilogue.table_quant;
     for (uint32_t i = 0; i < node->n_outputs; i++) step->clear_border |= has_border(&step->outputs[i]);
     tsl_describe_step(plan->graph, node, step->inputs, step->outputs, &step->step);
-    step->step.winograd = model->winograd;
-    if (tsl_plan_is_view(plan, node))
-        step->kernel.name = "view"; // nothing to run
-    else
-        TSL_TRY(model->backend->prepare(plan->ctx, model->isa, &step->step, &plan->arena, &step->kernel));
+    step->step.winograd = plan->env->winograd;
+    step->finds_shape = tsl_op_finds_shape(node->op) || tsl_op_has_bodies(node->op);
     plan->n_steps++;
-    return TSLIM_OK;
+    if (tsl_op_has_bodies(node->op)) {
+        step->kernel.name = "bodies";
+        return tsl_control_create(plan, node, step->inputs, step->outputs, &step->control);
+    }
+    if (tsl_plan_is_view(plan, node)) {
+        step->kernel.name = "view"; // nothing to run
+        return TSLIM_OK;
+    }
+    return plan->env->backend->prepare(plan->ctx, plan->env->isa, &step->step, &plan->arena, &step->kernel);
 }
 
-tslim_status tsl_plan_lower(tsl_plan *plan, const tsl_model *model, tsl_issues *issues) {
+tslim_status tsl_plan_lower(tsl_plan *plan, tsl_issues *issues) {
     const tslim_graph *graph = plan->graph;
     plan->steps = tsl_arena_array(&plan->arena, graph->n_nodes, sizeof(*plan->steps));
     TSL_REQUIRE_MEMORY(plan->steps, graph->n_nodes * sizeof(*plan->steps));
     for (uint32_t n = 0; n < graph->n_nodes; n++) {
         const tsl_node *node = &graph->nodes[n];
-        tslim_status status = lower_node(plan, model, n);
+        tslim_status status = lower_node(plan, n);
         if (status == TSLIM_ERROR_UNSUPPORTED)
             tsl_issues_add(issues, node, tsl_message(), "");
         else if (status != TSLIM_OK)

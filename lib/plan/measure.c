@@ -47,6 +47,7 @@ static void add_parameters(const tslim_graph *graph, tslim_graph_totals *totals)
         totals->parameters += elements;
         totals->parameter_bytes += elements * tslim_dtype_size(value->dtype);
     }
+    for (uint32_t i = 0; i < graph->n_bodies; i++) add_parameters(graph->bodies[i], totals);
 }
 
 // Takes over the types and shapes that are now known. Inputs and outputs keep their symbolic dims: they are
@@ -58,8 +59,8 @@ static void copy_shapes(tslim_graph *graph, const tslim_graph *specialized) {
         if (value->producer == TSL_NONE || other == TSL_NONE) continue;
         value->dtype = specialized->values[other].dtype;
         if (tsl_graph_is_output(graph, v)) continue;
-        tsl_shape_set(
-            &value->shape, specialized->values[other].shape.rank, specialized->values[other].shape.dims);
+        const tsl_shape *shape = &specialized->values[other].shape;
+        if (shape->known) tsl_shape_set(&value->shape, shape->rank, shape->dims);
     }
 }
 

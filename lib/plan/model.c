@@ -2,14 +2,23 @@
 // From a user's graph to a model: everything that does not depend on input shapes, done once.
 #include "plan/model.h"
 
+#include "ir/bodies.h"
 #include "pass/pass.h"
 #include "plan/evaluate_node.h"
+
+// Weights that bodies capture: where passes have not done it yet.
+static tslim_status sink_constants(tslim_graph *graph) {
+    for (uint32_t n = 0; n < graph->n_nodes; n++) TSL_TRY(tsl_graph_sink_constants(graph, n));
+    for (uint32_t i = 0; i < graph->n_bodies; i++) TSL_TRY(sink_constants(graph->bodies[i]));
+    return TSLIM_OK;
+}
 
 static tslim_status prepare_graph(tsl_model *model, const tslim_graph *graph, bool optimize) {
     TSL_TRY(tsl_check_operators(graph, NULL, NULL));
     TSL_TRY(tslim_graph_clone(graph, &model->graph));
     if (optimize && !graph->optimized) TSL_TRY(tsl_optimize(model->graph, tsl_evaluate_on_cpu, NULL));
-    model->graph->optimized = true; // with packed weights it can only be run
+    TSL_TRY(sink_constants(model->graph));
+    tsl_graph_set_optimized(model->graph); // with packed weights it can only be run
     return tsl_graph_pack_weights(model->graph, model->backend);
 }
 

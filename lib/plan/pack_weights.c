@@ -122,10 +122,13 @@ tslim_status tsl_graph_check_packed(const tslim_graph *graph, const tsl_backend 
 }
 
 tslim_status tsl_graph_pack_weights(tslim_graph *graph, const tsl_backend *backend) {
+    for (uint32_t i = 0; i < graph->n_bodies; i++) TSL_TRY(tsl_graph_pack_weights(graph->bodies[i], backend));
     TSL_TRY(for_each_constant_operand(graph, backend, pack_operand));
     return tsl_graph_compact(graph);
 }
 
 tslim_status tsl_graph_unpack_weights(tslim_graph *graph, const tsl_backend *backend) {
+    for (uint32_t i = 0; i < graph->n_bodies; i++)
+        TSL_TRY(tsl_graph_unpack_weights(graph->bodies[i], backend));
     return for_each_constant_operand(graph, backend, unpack_operand);
 }

@@ -111,6 +111,11 @@ static tslim_status describe(tsl_plan *plan, uint32_t v, const uint16_t border[4
     p->place = tsl_value_is_constant(value)  ? TSL_PLACE_CONSTANT
                : value->producer == TSL_NONE ? TSL_PLACE_CALLER
                                              : TSL_PLACE_ARENA;
+    if (!tsl_shape_is_static(&value->shape)) { // of a node with bodies
+        p->place = TSL_PLACE_STEP;
+        p->tensor = (tsl_tensor){.dtype = value->dtype, .quant = value->quant};
+        return TSLIM_OK;
+    }
     uint64_t elements;
     tslim_status status = tsl_shape_elements(plan->ctx, &value->shape, &elements);
     if (status != TSLIM_OK) return tsl_fail_prefix(status, "value '%s'", value->name);

@@ -5,9 +5,12 @@
 #include <string.h>
 #include <time.h>
 
+#include "ir/shape_infer.h"
 #include "pass/pass.h"
+#include "plan/control.h"
 #include "plan/evaluate_node.h"
-#include "plan/specialize.h"
+#include "plan/program.h"
+#include "plan/stages.h"
 
 // The operands that are graph inputs: counts them, and writes them down where `patches` is not NULL.
 static uint32_t visit_patches(const tsl_plan *plan, const uint32_t *input_of, tsl_plan_patch *patches) {
@@ -39,40 +42,69 @@ static tslim_status find_patches(tsl_plan *plan) {
     return TSLIM_OK;
 }
 
-static tslim_status lower(tsl_plan *plan, const tsl_model *model, tslim_issue_callback callback, void *user) {
+static tslim_status lower(tsl_plan *plan, tslim_issue_callback callback, void *user) {
     tsl_issues issues;
     tsl_issues_init(&issues, plan->graph, callback, user);
-    tslim_status status = tsl_plan_lower(plan, model, &issues);
+    tslim_status status = tsl_plan_lower(plan, &issues);
     if (status == TSLIM_OK) return tsl_issues_finish(&issues);
     tsl_text_clear(&issues.summary);
     return status;
 }
 
-static tslim_status build(tsl_plan *plan, const tsl_model *model, const tslim_input_shape *shapes,
-    uint32_t n_shapes, tslim_issue_callback callback, void *user) {
-    TSL_TRY(tsl_graph_specialize(model->graph, shapes, n_shapes, &plan->graph));
-    if (model->optimize) TSL_TRY(tsl_pass_fuse_tables(plan->graph, tsl_evaluate_on_cpu, NULL));
+// What cannot be planned yet becomes a program of its own.
+static tslim_status split(tsl_plan *plan) {
+    tslim_graph *rest;
+    TSL_TRY(tsl_graph_split(plan->graph, &rest));
+    plan->counted_nodes = (uint64_t)plan->graph->n_nodes + (rest ? rest->n_nodes : 0);
+    plan->env->nodes += plan->counted_nodes;
+    if (!rest) return TSLIM_OK;
+    tslim_status status = tsl_program_create(plan->env, rest, rest, true, &plan->rest);
+    if (status != TSLIM_OK) tslim_graph_destroy(rest);
+    return status;
+}
+
+// Planned for the most that they can be.
+static tslim_status bound_outputs(tsl_plan *plan) {
+    tslim_graph *graph = plan->graph;
+    plan->results = tsl_arena_array(&plan->arena, graph->n_outputs, sizeof(*plan->results));
+    plan->output_shapes = tsl_arena_array(&plan->arena, graph->n_outputs, sizeof(*plan->output_shapes));
+    TSL_REQUIRE_MEMORY(
+        plan->results && plan->output_shapes ? plan : NULL, graph->n_outputs * sizeof(tsl_shape));
+    for (uint32_t i = 0; i < graph->n_outputs; i++)
+        plan->output_shapes[i] = graph->values[graph->outputs[i]].shape;
+    for (uint32_t n = 0; n < graph->n_nodes; n++) {
+        if (!tsl_op_finds_shape(graph->nodes[n].op)) continue;
+        tslim_status status = tsl_shape_bound(graph, &graph->nodes[n]);
+        if (status != TSLIM_OK) return tsl_fail_prefix(status, "node '%s'", graph->nodes[n].name);
+    }
+    return TSLIM_OK;
+}
+
+static tslim_status build(tsl_plan *plan, tslim_issue_callback callback, void *user) {
+    TSL_TRY(split(plan));
+    TSL_TRY(bound_outputs(plan));
+    if (plan->env->optimize) TSL_TRY(tsl_pass_fuse_tables(plan->graph, tsl_evaluate_on_cpu, NULL));
     TSL_TRY(TSL_VERIFY(plan->graph));
     TSL_TRY(tsl_pass_assign_layouts(plan->graph));
     TSL_TRY(TSL_VERIFY(plan->graph));
     TSL_TRY(tsl_plan_place_values(plan));
-    TSL_TRY(lower(plan, model, callback, user));
+    TSL_TRY(lower(plan, callback, user));
     TSL_TRY(tsl_plan_memory(plan));
     return find_patches(plan);
 }
 
-tslim_status tsl_plan_create(
-    const tsl_model *model, const tslim_input_shape *shapes, uint32_t n_shapes, tsl_plan **plan) {
-    return tsl_plan_create_with_issues(model, shapes, n_shapes, NULL, NULL, plan);
-}
-
-tslim_status tsl_plan_create_with_issues(const tsl_model *model, const tslim_input_shape *shapes,
-    uint32_t n_shapes, tslim_issue_callback callback, void *user, tsl_plan **result) {
-    tsl_plan *plan = tsl_allocate_zeroed(model->ctx, sizeof(*plan));
-    TSL_REQUIRE_MEMORY(plan, sizeof(*plan));
-    plan->ctx = model->ctx;
-    tsl_arena_init(&plan->arena, model->ctx);
-    tslim_status status = build(plan, model, shapes, n_shapes, callback, user);
+tslim_status tsl_plan_create(tsl_environment *env, tslim_graph *specialized, tslim_issue_callback callback,
+    void *user, tsl_plan **result) {
+    tsl_plan *plan = tsl_allocate_zeroed(env->ctx, sizeof(*plan));
+    if (!plan) {
+        tslim_graph_destroy(specialized);
+        return tsl_no_memory(sizeof(*plan));
+    }
+    plan->ctx = env->ctx;
+    plan->env = env;
+    plan->graph = specialized;
+    tsl_arena_init(&plan->arena, env->ctx);
+    tslim_status status = build(plan, callback, user);
     if (status != TSLIM_OK) {
         tsl_plan_destroy(plan);
         return status;
@@ -83,6 +115,9 @@ tslim_status tsl_plan_create_with_issues(const tsl_model *model, const tslim_inp
 
 void tsl_plan_destroy(tsl_plan *plan) {
     if (!plan) return;
+    for (uint32_t s = 0; s < plan->n_steps; s++) tsl_control_destroy(plan->steps[s].control);
+    tsl_program_destroy(plan->rest);
+    plan->env->nodes -= plan->counted_nodes;
     tsl_arena_clear(&plan->arena);
     tslim_graph_destroy(plan->graph);
     tsl_free(plan->ctx, plan, sizeof(*plan));
@@ -145,13 +180,21 @@ static uint64_t now(void) {
 static tslim_status run_step(tsl_plan *plan, tsl_plan_step *step) {
     if (step->clear_border)
         for (uint32_t i = 0; i < step->step.n_outputs; i++) clear_border(&step->outputs[i]);
+    if (step->control) return tsl_control_run(step->control, step->inputs, step->outputs);
     if (!step->kernel.run) return TSLIM_OK;
     tsl_run run = {.ctx = plan->ctx,
         .kernel = &step->kernel,
         .inputs = step->inputs,
         .outputs = step->outputs,
+        .found = step->outputs,
         .scratch = step->scratch};
     return step->kernel.run(&run);
+}
+
+static void take_found(tsl_plan *plan, const tsl_plan_step *step) {
+    const tsl_node *node = &plan->graph->nodes[step->node];
+    for (uint32_t i = 0; i < node->n_outputs; i++)
+        if (node->outputs[i] != TSL_NONE) plan->values[node->outputs[i]].tensor = step->outputs[i];
 }
 
 tslim_status tsl_plan_run(tsl_plan *plan, bool profile, tsl_after_step after, void *user) {
@@ -160,6 +203,7 @@ tslim_status tsl_plan_run(tsl_plan *plan, bool profile, tsl_after_step after, vo
         uint64_t start = profile ? now() : 0;
         tslim_status status = run_step(plan, step);
         if (status != TSLIM_OK) return tsl_fail_prefix(status, "node '%s'", step->step.name);
+        if (step->finds_shape) take_found(plan, step);
         if (profile) {
             uint64_t taken = now() - start;
             step->nanoseconds += taken;
@@ -167,5 +211,7 @@ tslim_status tsl_plan_run(tsl_plan *plan, bool profile, tsl_after_step after, vo
         }
         if (after) TSL_TRY(after(user, plan, step));
     }
+    for (uint32_t i = 0; i < plan->graph->n_outputs; i++)
+        plan->results[i] = plan->values[plan->graph->outputs[i]].tensor;
     return TSLIM_OK;
 }

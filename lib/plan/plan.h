@@ -1,14 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-// A plan: the steps of a model at given input shapes, and where each value lies in one block of memory.
+// A plan: the steps of a graph at given input shapes, and where each value lies in one block of memory. Where
+// shapes depend on data it ends before they are needed: what follows is planned when this has run.
 #ifndef TSL_PLAN_PLAN_H
 #define TSL_PLAN_PLAN_H
 
+#include "plan/environment.h"
 #include "plan/issues.h"
-#include "plan/model.h"
+
+typedef struct tsl_program tsl_program;
+typedef struct tsl_control tsl_control;
 
 typedef struct tsl_plan_step {
     tsl_step step;
-    tsl_kernel kernel; // run is NULL for a view
+    tsl_kernel kernel; // run is NULL for a view, and for a node with bodies:
+    tsl_control *control; // what runs those
+    bool finds_shape; // the outputs' dims are known when it has run
     tsl_tensor *inputs, *outputs; // the step's, written when memory is known
     uint8_t *scratch;
     size_t scratch_offset;
@@ -19,7 +25,8 @@ typedef struct tsl_plan_step {
 
 // Where a value lies. Values that share memory (a reshape's input and output) have the same root.
 typedef struct tsl_plan_value {
-    enum { TSL_PLACE_NOWHERE, TSL_PLACE_ARENA, TSL_PLACE_CALLER, TSL_PLACE_CONSTANT } place;
+    // STEP: in memory of the step that makes it, which sets dims and address as it runs.
+    enum { TSL_PLACE_NOWHERE, TSL_PLACE_ARENA, TSL_PLACE_CALLER, TSL_PLACE_CONSTANT, TSL_PLACE_STEP } place;
     tsl_tensor tensor;
     uint32_t root;
     size_t bytes, origin; // of the root's memory; of the first element within it
@@ -33,8 +40,10 @@ typedef struct tsl_plan_patch {
     uint32_t input;
 } tsl_plan_patch;
 
-typedef struct tsl_plan {
+typedef struct tsl_plan tsl_plan;
+struct tsl_plan {
     tslim_context *ctx;
+    tsl_environment *env;
     tsl_arena arena; // everything of the plan but the graph
     tslim_graph *graph; // specialized
     tsl_plan_value *values; // of graph->values
@@ -43,19 +52,29 @@ typedef struct tsl_plan {
     tsl_plan_patch *patches;
     uint32_t n_patches;
     size_t bytes; // of activations and scratch
-} tsl_plan;
+    tsl_tensor *results; // of the graph's outputs, once it has run
+    tsl_shape *output_shapes; // the same before: dims that a run finds are not known
+    tsl_program
+        *rest; // of the graph that this was made from, its inputs are the results; NULL: nothing is left
+    uint64_t counted_nodes; // in env->nodes
 
-tslim_status tsl_plan_create(
-    const tsl_model *model, const tslim_input_shape *shapes, uint32_t n_shapes, tsl_plan **plan);
-// The same; calls back for each node that has no kernel.
-tslim_status tsl_plan_create_with_issues(const tsl_model *model, const tslim_input_shape *shapes,
-    uint32_t n_shapes, tslim_issue_callback callback, void *user, tsl_plan **plan);
+    // As one of a program's plans.
+    tsl_plan *next;
+    tsl_tensor *made_for; // inputs of the program; those that decide on shapes with their data
+    uint32_t *sources; // of each of graph->inputs: which of the program's it is
+};
+
+// Takes the specialized graph over, whether it succeeds or not. UNSUPPORTED names every node of the stage
+// that has no kernel, after calling back for each.
+tslim_status tsl_plan_create(tsl_environment *env, tslim_graph *specialized, tslim_issue_callback callback,
+    void *user, tsl_plan **plan);
 void tsl_plan_destroy(tsl_plan *plan); // NULL is allowed
 
 // Tells every tensor its address in `memory` (64-byte aligned, plan->bytes of it).
 void tsl_plan_bind(tsl_plan *plan, uint8_t *memory);
 
-// Runs all steps but the taking of inputs and the giving of outputs; calls `after` behind each, if not NULL.
+// Runs all steps of this stage but the taking of inputs and the giving of outputs, and sets the results;
+// calls `after` behind each, if not NULL.
 typedef tslim_status (*tsl_after_step)(void *user, const tsl_plan *plan, const tsl_plan_step *step);
 tslim_status tsl_plan_run(tsl_plan *plan, bool profile, tsl_after_step after, void *user);
 
@@ -66,7 +85,7 @@ tslim_status tsl_plan_place_values(tsl_plan *plan);
 // True when the node's output is its input's memory seen with other dims.
 bool tsl_plan_is_view(const tsl_plan *plan, const tsl_node *node);
 // Steps with prepared kernels (plan/lower.c). Nodes without one become issues.
-tslim_status tsl_plan_lower(tsl_plan *plan, const tsl_model *model, tsl_issues *issues);
+tslim_status tsl_plan_lower(tsl_plan *plan, tsl_issues *issues);
 // Offsets of values and scratch (plan/plan_memory.c).
 tslim_status tsl_plan_memory(tsl_plan *plan);
 

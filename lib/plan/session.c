@@ -4,6 +4,9 @@
 
 #include <string.h>
 
+#include "plan/program.h"
+#include "plan/specialize.h"
+
 void tslim_session_options_init(tslim_session_options *options) {
     if (options) *options = (tslim_session_options){.struct_size = sizeof(*options)};
 }
@@ -26,6 +29,14 @@ static tslim_status read_options(const tslim_session_options *given, tslim_sessi
     return TSLIM_OK;
 }
 
+static void release_plan(tslim_session *session) {
+    if (!session->plan) return;
+    if (!session->caller_memory) tsl_free(session->ctx, session->memory, session->plan->bytes);
+    session->env.bytes -= session->plan->bytes;
+    tsl_plan_destroy(session->plan);
+    session->plan = NULL;
+}
+
 // Gives the session this plan and memory for it, in place of what it had. On failure nothing changes, and the
 // plan is the caller's still.
 static tslim_status adopt_plan(tslim_session *session, tsl_plan *plan) {
@@ -37,18 +48,19 @@ static tslim_status adopt_plan(tslim_session *session, tsl_plan *plan) {
         memory = tsl_allocate(session->ctx, plan->bytes);
         TSL_REQUIRE_MEMORY(memory, plan->bytes);
     }
-    if (session->plan && !session->caller_memory)
-        tsl_free(session->ctx, session->memory, session->plan->bytes);
-    tsl_plan_destroy(session->plan);
+    release_plan(session);
     session->plan = plan;
     session->memory = memory;
+    session->env.bytes += plan->bytes;
     tsl_plan_bind(plan, memory);
     return TSLIM_OK;
 }
 
 static tslim_status plan_for(tslim_session *session, const tslim_input_shape *shapes, uint32_t n_shapes) {
+    tslim_graph *specialized;
     tsl_plan *plan;
-    TSL_TRY(tsl_plan_create(session->model, shapes, n_shapes, &plan));
+    TSL_TRY(tsl_graph_specialize(session->model->graph, shapes, n_shapes, &specialized));
+    TSL_TRY(tsl_plan_create(&session->env, specialized, NULL, NULL, &plan));
     tslim_status status = adopt_plan(session, plan);
     if (status != TSLIM_OK) tsl_plan_destroy(plan);
     return status;
@@ -59,6 +71,7 @@ static tslim_status create(tsl_model *model, const tslim_session_options *option
     TSL_REQUIRE_MEMORY(session, sizeof(*session));
     session->ctx = tsl_context_retain(model->ctx);
     session->model = tsl_model_retain(model);
+    tsl_environment_init(&session->env, model);
     session->caller_memory = options->arena;
     session->caller_bytes = options->arena_bytes;
     tslim_status status = plan_for(session, options->shapes, options->n_shapes);
@@ -110,9 +123,8 @@ tslim_status tslim_session_clone(const tslim_session *session, tslim_session **c
 void tslim_session_destroy(tslim_session *session) {
     if (!session) return;
     tslim_context *ctx = session->ctx;
-    if (session->plan && !session->caller_memory) tsl_free(ctx, session->memory, session->plan->bytes);
+    release_plan(session);
     tsl_free(ctx, session->tap_buffer, session->tap_bytes);
-    tsl_plan_destroy(session->plan);
     tsl_model_release(session->model);
     tsl_free(ctx, session, sizeof(*session));
     tsl_context_release(ctx);
@@ -158,9 +170,7 @@ static tslim_status take_inputs(tslim_session *session, const tslim_tensor *inpu
     return TSLIM_OK;
 }
 
-static tslim_status give_output(const tsl_plan *plan, uint32_t index, tslim_tensor *output) {
-    const tsl_value *value = &plan->graph->values[plan->graph->outputs[index]];
-    const tsl_tensor *tensor = &plan->values[plan->graph->outputs[index]].tensor;
+static tslim_status give_output(const char *name, const tsl_tensor *tensor, tslim_tensor *output) {
     size_t bytes = (size_t)tsl_tensor_elements(tensor) * tslim_dtype_size(tensor->dtype);
     output->dtype = tensor->dtype;
     output->rank = tensor->rank;
@@ -171,7 +181,7 @@ static tslim_status give_output(const tsl_plan *plan, uint32_t index, tslim_tens
         return TSLIM_OK;
     }
     TSL_REQUIRE(output->bytes >= bytes, TSLIM_ERROR_INVALID_ARGUMENT,
-        "output '%s' needs %zu bytes, %zu were given", value->name, bytes, output->bytes);
+        "output '%s' needs %zu bytes, %zu were given", name, bytes, output->bytes);
     if (bytes > 0) memmove(output->data, tensor->data, bytes);
     return TSLIM_OK;
 }
@@ -179,12 +189,17 @@ static tslim_status give_output(const tsl_plan *plan, uint32_t index, tslim_tens
 tslim_status tslim_session_run(tslim_session *session, const tslim_tensor *inputs, uint32_t n_inputs,
     tslim_tensor *outputs, uint32_t n_outputs) {
     TSL_REQUIRE(session, TSLIM_ERROR_INVALID_ARGUMENT, "session is NULL");
-    tsl_plan *plan = session->plan;
-    TSL_REQUIRE(n_outputs == plan->graph->n_outputs && outputs, TSLIM_ERROR_INVALID_ARGUMENT,
-        "%u outputs were given, the model has %u", n_outputs, plan->graph->n_outputs);
+    TSL_REQUIRE(n_outputs == tslim_session_output_count(session) && outputs, TSLIM_ERROR_INVALID_ARGUMENT,
+        "%u outputs were given, the model has %u", n_outputs, tslim_session_output_count(session));
     TSL_TRY(take_inputs(session, inputs, n_inputs));
+    session->env.iterations = 0;
     if (session->tap) TSL_TRY(tsl_session_tap_inputs(session));
-    TSL_TRY(tsl_plan_run(plan, session->profiling, session->tap ? tsl_session_tap_step : NULL, session));
-    for (uint32_t i = 0; i < n_outputs; i++) TSL_TRY(give_output(plan, i, &outputs[i]));
+    tsl_plan *last;
+    TSL_TRY(tsl_plan_run_stages(
+        session->plan, session->profiling, session->tap ? tsl_session_tap_step : NULL, session, &last));
+    for (uint32_t i = 0; i < n_outputs; i++) {
+        const char *name = last->graph->values[last->graph->outputs[i]].name;
+        TSL_TRY(give_output(name, &last->results[i], &outputs[i]));
+    }
     return TSLIM_OK;
 }

@@ -10,7 +10,8 @@
 struct tslim_session {
     tslim_context *ctx;
     tsl_model *model;
-    tsl_plan *plan;
+    tsl_environment env;
+    tsl_plan *plan; // the first stage; the others hang on it
     uint8_t *memory; // plan->bytes
     void *caller_memory; // NULL: the session's own
     size_t caller_bytes;
@@ -19,6 +20,7 @@ struct tslim_session {
     void *tap_user;
     float *tap_buffer; // the largest value, in NCHW order
     size_t tap_bytes;
+    tslim_dtype tap_dtype; // of the value being shown, as the plan keeps it
 };
 
 // Shows the inputs, or what a step has made, to the tap.

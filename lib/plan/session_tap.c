@@ -56,6 +56,7 @@ static tslim_status show(tslim_session *session, const char *name, const tsl_ten
         session->tap_bytes = bytes;
     }
     copy_row_major(tensor, session->tap_buffer);
+    session->tap_dtype = tensor->dtype;
     tslim_tensor shown = {
         .dtype = TSLIM_DTYPE_FLOAT, .rank = tensor->rank, .data = session->tap_buffer, .bytes = bytes};
     memcpy(shown.dims, tensor->dims, sizeof(shown.dims));

@@ -73,11 +73,8 @@ static tslim_status bind_inputs(tslim_graph *graph, const tslim_input_shape *sha
     return TSLIM_OK;
 }
 
-tslim_status tsl_graph_specialize(
-    const tslim_graph *graph, const tslim_input_shape *shapes, uint32_t n_shapes, tslim_graph **specialized) {
-    tslim_graph *copy;
-    TSL_TRY(tslim_graph_clone(graph, &copy));
-    tslim_status status = bind_inputs(copy, shapes, n_shapes);
+// Infers and folds what inputs make known. Takes the copy over.
+static tslim_status finish(tslim_graph *copy, tslim_status status, tslim_graph **specialized) {
     if (status == TSLIM_OK) status = tsl_pass_infer_and_fold(copy, tsl_evaluate_on_cpu, NULL);
     if (status == TSLIM_OK) status = tsl_pass_remove_dead(copy);
     if (status == TSLIM_OK) status = TSL_VERIFY(copy);
@@ -87,4 +84,38 @@ tslim_status tsl_graph_specialize(
     }
     *specialized = copy;
     return TSLIM_OK;
+}
+
+tslim_status tsl_graph_specialize(
+    const tslim_graph *graph, const tslim_input_shape *shapes, uint32_t n_shapes, tslim_graph **specialized) {
+    tslim_graph *copy;
+    TSL_TRY(tslim_graph_clone(graph, &copy));
+    return finish(copy, bind_inputs(copy, shapes, n_shapes), specialized);
+}
+
+static tslim_status bind_tensors(tslim_graph *graph, const tsl_tensor *inputs, const uint8_t *deciding) {
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < graph->n_inputs; i++) {
+        uint32_t id = graph->inputs[i];
+        tsl_value *value = &graph->values[id];
+        value->dtype = inputs[i].dtype;
+        tsl_shape_set(&value->shape, inputs[i].rank, inputs[i].dims);
+        if (!deciding || !deciding[i]) {
+            graph->inputs[kept++] = id;
+            continue;
+        }
+        size_t bytes = (size_t)tsl_tensor_elements(&inputs[i]) * tslim_dtype_size(inputs[i].dtype);
+        void *data;
+        TSL_TRY(tsl_value_new_data(graph, id, bytes, &data));
+        if (bytes > 0) memcpy(data, inputs[i].data, bytes);
+    }
+    graph->n_inputs = kept;
+    return TSLIM_OK;
+}
+
+tslim_status tsl_graph_specialize_for(
+    const tslim_graph *graph, const tsl_tensor *inputs, const uint8_t *deciding, tslim_graph **specialized) {
+    tslim_graph *copy;
+    TSL_TRY(tslim_graph_clone(graph, &copy));
+    return finish(copy, bind_tensors(copy, inputs, deciding), specialized);
 }

@@ -12,6 +12,11 @@
 tslim_status tsl_graph_specialize(
     const tslim_graph *graph, const tslim_input_shape *shapes, uint32_t n_shapes, tslim_graph **specialized);
 
+// A copy for inputs of these dims and types. Inputs that decide on shapes (`deciding` may be NULL) become
+// constants with their data, and are no longer inputs.
+tslim_status tsl_graph_specialize_for(
+    const tslim_graph *graph, const tsl_tensor *inputs, const uint8_t *deciding, tslim_graph **specialized);
+
 // Multiply-adds of a node of a graph with static shapes: Conv, ConvTranspose, Gemm, MatMul; 0 for others.
 uint64_t tsl_node_macs(const tslim_graph *graph, const tsl_node *node);
 

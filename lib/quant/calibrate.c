@@ -60,10 +60,7 @@ static bool observe(void *user, const char *name, const tslim_tensor *values) {
     calibrator *c = user;
     // The plan names copies of its own; integers are no business of quantization.
     uint32_t id = tsl_graph_find_value(c->graph, name);
-    uint32_t planned = tsl_graph_find_value(c->session->plan->graph, name);
-    if (id == TSL_NONE || planned == TSL_NONE ||
-        c->session->plan->graph->values[planned].dtype != TSLIM_DTYPE_FLOAT)
-        return true;
+    if (id == TSL_NONE || c->session->tap_dtype != TSLIM_DTYPE_FLOAT) return true;
     tsl_observer *observer;
     c->status = tsl_calibration_need_value(c->calibration, name, &observer);
     if (c->status == TSLIM_OK) tsl_observer_add(observer, values->data, values->bytes / sizeof(float));

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "ir/bodies.h"
 #include "pass/pass.h"
 #include "plan/evaluate_node.h"
 #include "quant/quantizer.h"
@@ -93,7 +94,7 @@ static tslim_status quantize(tsl_quantizer *q, const tslim_graph *original,
     TSL_TRY(tsl_convert(q));
     if (q->graph->preparation.scale == 0) q->graph->preparation = q->calibration->preparation;
     TSL_TRY(add_history(q, options));
-    q->graph->optimized = true;
+    tsl_graph_set_optimized(q->graph);
     return TSL_VERIFY(q->graph);
 }
 

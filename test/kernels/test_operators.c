@@ -136,7 +136,11 @@ static tslim_status run_step(tslim_context *ctx, tslim_isa isa, tsl_step *step) 
     tslim_status status = tsl_cpu_backend.prepare(ctx, isa, step, &arena, &kernel);
     if (status == TSLIM_OK) {
         uint8_t *scratch = tsl_arena_alloc_aligned(&arena, kernel.scratch_bytes);
-        tsl_run run = {ctx, &kernel, step->inputs, step->outputs, scratch};
+        tsl_run run = {.ctx = ctx,
+            .kernel = &kernel,
+            .inputs = step->inputs,
+            .outputs = step->outputs,
+            .scratch = scratch};
         status = kernel.run(&run);
     }
     tsl_arena_clear(&arena);

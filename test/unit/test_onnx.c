@@ -266,9 +266,8 @@ static void test_unknown_operators(void **state) {
     assert_string_equal(loop->domain, "com.example");
     assert_int_equal(loop->inputs[1], TSL_NONE);
     assert_int_equal(loop->attrs.count, 2);
-    assert_int_equal(loop->attrs.items[0].type, TSL_ATTR_TYPE_OPAQUE);
-    assert_int_equal(loop->attrs.items[0].count, attribute.size);
-    assert_memory_equal(loop->attrs.items[0].s, attribute.data, attribute.size);
+    assert_int_equal(loop->attrs.items[0].type, TSL_ATTR_TYPE_GRAPH);
+    assert_string_equal(graph->bodies[loop->attrs.items[0].i]->name, "a graph within");
     assert_string_equal(loop->attrs.items[1].name, "no_such_attribute");
     assert_int_equal(loop->attrs.items[1].i, 42);
     tslim_graph_destroy(graph);
