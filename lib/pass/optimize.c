@@ -16,6 +16,8 @@ uint32_t tsl_single_use(const tslim_graph *graph, const tsl_uses *uses, uint32_t
 }
 
 tslim_status tsl_optimize(tslim_graph *graph, tsl_evaluate_node evaluate, void *user) {
+    TSL_TRY(tsl_pass_widen_halves(graph));
+    TSL_TRY(TSL_VERIFY(graph));
     TSL_TRY(tsl_pass_fold_quantized(graph, evaluate, user));
     TSL_TRY(TSL_VERIFY(graph));
     TSL_TRY(tsl_pass_infer_and_fold(graph, evaluate, user));

@@ -27,6 +27,10 @@ tslim_status tsl_pass_infer_and_fold_with(tslim_graph *graph, const tsl_folding 
 // inferred. An If that is decided becomes the nodes of its branch, behind n: the walk goes on with them.
 tslim_status tsl_pass_infer_bodies(tslim_graph *graph, uint32_t n, const tsl_folding *folding, bool *inlined);
 
+// float16 and bfloat16 values between the graph's ends become float. Infers shapes itself; a graph without
+// halves is left as it is.
+tslim_status tsl_pass_widen_halves(tslim_graph *graph);
+
 // Nodes between DequantizeLinear and QuantizeLinear run in INT8, on values that carry scale and zero point.
 // Runs those passes itself first that must come before. `evaluate` as in tsl_pass_infer_and_fold.
 tslim_status tsl_pass_fold_quantized(tslim_graph *graph, tsl_evaluate_node evaluate, void *user);

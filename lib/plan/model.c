@@ -13,10 +13,17 @@ static tslim_status sink_constants(tslim_graph *graph) {
     return TSLIM_OK;
 }
 
+static tslim_status widen_halves(tslim_graph *graph) {
+    TSL_TRY(tsl_pass_widen_halves(graph));
+    for (uint32_t i = 0; i < graph->n_bodies; i++) TSL_TRY(widen_halves(graph->bodies[i]));
+    return TSLIM_OK;
+}
+
 static tslim_status prepare_graph(tsl_model *model, const tslim_graph *graph, bool optimize) {
     TSL_TRY(tsl_check_operators(graph, NULL, NULL));
     TSL_TRY(tslim_graph_clone(graph, &model->graph));
     if (optimize && !graph->optimized) TSL_TRY(tsl_optimize(model->graph, tsl_evaluate_on_cpu, NULL));
+    if (!optimize && !graph->optimized) TSL_TRY(widen_halves(model->graph));
     TSL_TRY(sink_constants(model->graph));
     tsl_graph_set_optimized(model->graph); // with packed weights it can only be run
     return tsl_graph_pack_weights(model->graph, model->backend);
