@@ -3,7 +3,7 @@
 #include "cpu/operator.h"
 
 typedef struct arg_state {
-    int64_t outer, length, inner;
+    tsl_rows_along rows;
     bool maximum, last;
 } arg_state;
 
@@ -23,15 +23,15 @@ static void run_rows(void *task_data, size_t begin, size_t end, uint32_t worker)
     (void)worker;
     const arg_task *t = task_data;
     const arg_state *s = t->s;
-    const size_t size = tslim_dtype_size(t->x->dtype), inner = (size_t)s->inner;
+    const size_t size = tslim_dtype_size(t->x->dtype), inner = (size_t)s->rows.inner;
     for (size_t row = begin; row < end; row++) {
         const uint8_t *x = t->x->data;
-        x += (row / inner * inner * (size_t)s->length + row % inner) * size;
+        x += (row / inner * inner * (size_t)s->rows.length + row % inner) * size;
         int64_t best = 0;
         double best_value = tsl_load_double(t->x->dtype, x);
         double block[TSL_BLOCK];
-        for (int64_t first = 0; first < s->length; first += TSL_BLOCK) {
-            size_t n = s->length - first < TSL_BLOCK ? (size_t)(s->length - first) : TSL_BLOCK;
+        for (int64_t first = 0; first < s->rows.length; first += TSL_BLOCK) {
+            size_t n = s->rows.length - first < TSL_BLOCK ? (size_t)(s->rows.length - first) : TSL_BLOCK;
             const uint8_t *from = x + (size_t)first * inner * size;
             tsl_load_doubles(t->x->dtype, from, (ptrdiff_t)(inner * size), n, block);
             for (size_t i = 0; i < n; i++) {
@@ -46,9 +46,10 @@ static void run_rows(void *task_data, size_t begin, size_t end, uint32_t worker)
 
 static tslim_status run_arg(const tsl_run *run) {
     const arg_state *s = run->kernel->state;
-    if (s->outer * s->inner == 0) return TSLIM_OK;
+    if (s->rows.outer * s->rows.inner == 0) return TSLIM_OK;
     arg_task task = {s, &run->inputs[0], run->outputs[0].data};
-    tsl_parallel_for(run->ctx, (size_t)(s->outer * s->inner), 4096 / (size_t)s->length + 1, run_rows, &task);
+    tsl_parallel_for(run->ctx, (size_t)(s->rows.outer * s->rows.inner), 4096 / (size_t)s->rows.length + 1,
+        run_rows, &task);
     return TSLIM_OK;
 }
 
@@ -64,10 +65,8 @@ tslim_status tsl_cpu_prepare_arg_reduce(tsl_prepare *p, tsl_kernel *kernel) {
         return tsl_cpu_unsupported(p);
     uint32_t axis;
     TSL_TRY(tsl_step_axis(p, 0, x->rank, &axis));
-    s->outer = s->length = s->inner = 1;
-    for (uint32_t i = 0; i < x->rank; i++)
-        *(i < axis ? &s->outer : i == axis ? &s->length : &s->inner) *= x->dims[i];
-    TSL_REQUIRE(s->length > 0 || s->outer * s->inner == 0, TSLIM_ERROR_INVALID_ARGUMENT,
+    s->rows = tsl_along_axis(x, axis);
+    TSL_REQUIRE(s->rows.length > 0 || s->rows.outer * s->rows.inner == 0, TSLIM_ERROR_INVALID_ARGUMENT,
         "node '%s': axis %u is empty", step->name, axis);
     return TSLIM_OK;
 }

@@ -127,7 +127,7 @@ static void run_mixed(const void *user, uint8_t *const *data, const ptrdiff_t *s
 
 // ---- Doubles, and whatever else is real ----
 
-static double real_value(tsl_op op, bool truncated_mod, double a, double b) {
+static double real_value(tsl_op op, bool variant, double a, double b) {
     switch (op) {
     case TSL_OP_ADD:
     case TSL_OP_SUM:
@@ -149,7 +149,7 @@ static double real_value(tsl_op op, bool truncated_mod, double a, double b) {
         return a < b || isnan(a) ? a : b;
     case TSL_OP_MOD: {
         double rest = fmod(a, b);
-        return !truncated_mod && rest != 0 && (rest < 0) != (b < 0) ? rest + b : rest;
+        return !variant && rest != 0 && (rest < 0) != (b < 0) ? rest + b : rest;
     }
     case TSL_OP_EQUAL:
         return a == b;
@@ -173,7 +173,7 @@ static void run_reals(const void *user, uint8_t *const *data, const ptrdiff_t *s
         tsl_load_doubles(b->a->dtype, data[1] + at * strides[1], strides[1], n, x);
         tsl_load_doubles(b->b->dtype, data[2] + at * strides[2], strides[2], n, y);
         for (size_t i = 0; i < n; i++) {
-            double value = real_value(b->op, b->truncated_mod, x[i], y[i]);
+            double value = real_value(b->op, b->variant, x[i], y[i]);
             x[i] = value < (double)b->lo ? (double)b->lo : value > (double)b->hi ? (double)b->hi : value;
         }
         tsl_store_doubles(b->y->dtype, data[0] + at * strides[0], strides[0], n, x);
@@ -205,7 +205,12 @@ static int64_t modulo(int64_t a, int64_t b, bool truncated) {
     return !truncated && rest != 0 && (rest < 0) != (b < 0) ? rest + b : rest;
 }
 
-static int64_t integer_value(tsl_op op, bool truncated_mod, int64_t a, int64_t b) {
+// Bits that leave the type are lost: all of them, by 64 and more.
+static int64_t shift(uint64_t a, uint64_t b, bool left) {
+    return b >= 64 ? 0 : (int64_t)(left ? a << b : a >> b);
+}
+
+static int64_t integer_value(tsl_op op, bool variant, int64_t a, int64_t b) {
     switch (op) {
     case TSL_OP_ADD:
     case TSL_OP_SUM:
@@ -218,7 +223,7 @@ static int64_t integer_value(tsl_op op, bool truncated_mod, int64_t a, int64_t b
     case TSL_OP_DIV:
         return divide(a, b);
     case TSL_OP_MOD:
-        return modulo(a, b, truncated_mod);
+        return modulo(a, b, variant);
     case TSL_OP_POW:
         return integer_power(a, b);
     case TSL_OP_PRELU:
@@ -241,12 +246,20 @@ static int64_t integer_value(tsl_op op, bool truncated_mod, int64_t a, int64_t b
         return a && b;
     case TSL_OP_OR:
         return a || b;
+    case TSL_OP_BITWISE_AND:
+        return a & b;
+    case TSL_OP_BITWISE_OR:
+        return a | b;
+    case TSL_OP_BITWISE_XOR:
+        return a ^ b;
+    case TSL_OP_BIT_SHIFT:
+        return shift((uint64_t)a, (uint64_t)b, variant);
     default:
         return !a != !b; // Xor
     }
 }
 
-static int64_t unsigned_value(tsl_op op, bool truncated_mod, uint64_t a, uint64_t b) {
+static int64_t unsigned_value(tsl_op op, bool variant, uint64_t a, uint64_t b) {
     switch (op) {
     case TSL_OP_DIV:
         return (int64_t)(a / b);
@@ -267,7 +280,7 @@ static int64_t unsigned_value(tsl_op op, bool truncated_mod, uint64_t a, uint64_
     case TSL_OP_PRELU:
         return (int64_t)a;
     default:
-        return integer_value(op, truncated_mod, (int64_t)a, (int64_t)b);
+        return integer_value(op, variant, (int64_t)a, (int64_t)b);
     }
 }
 
@@ -281,9 +294,9 @@ static void run_integers(const void *user, uint8_t *const *data, const ptrdiff_t
         tsl_load_ints(b->b->dtype, data[2] + at * strides[2], strides[2], n, y);
         if (b->a->dtype == TSLIM_DTYPE_UINT64)
             for (size_t i = 0; i < n; i++)
-                x[i] = unsigned_value(b->op, b->truncated_mod, (uint64_t)x[i], (uint64_t)y[i]);
+                x[i] = unsigned_value(b->op, b->variant, (uint64_t)x[i], (uint64_t)y[i]);
         else
-            for (size_t i = 0; i < n; i++) x[i] = integer_value(b->op, b->truncated_mod, x[i], y[i]);
+            for (size_t i = 0; i < n; i++) x[i] = integer_value(b->op, b->variant, x[i], y[i]);
         tsl_store_ints(b->y->dtype, data[0] + at * strides[0], strides[0], n, x);
     }
 }
@@ -315,6 +328,11 @@ static bool is_logic(tsl_op op) {
     return op == TSL_OP_AND || op == TSL_OP_OR || op == TSL_OP_XOR;
 }
 
+static bool is_bitwise(tsl_op op) {
+    return op == TSL_OP_BIT_SHIFT || op == TSL_OP_BITWISE_AND || op == TSL_OP_BITWISE_OR ||
+           op == TSL_OP_BITWISE_XOR;
+}
+
 static bool is_vector(tsl_op op) {
     return op == TSL_OP_ADD || op == TSL_OP_SUB || op == TSL_OP_MUL || op == TSL_OP_DIV ||
            op == TSL_OP_PRELU || op == TSL_OP_MAX || op == TSL_OP_MIN;
@@ -344,7 +362,9 @@ bool tsl_binary_choose(const tsl_prepare *p, tsl_op op, const tsl_tensor *a, con
     const tsl_tensor *y, tsl_binary *binary) {
     *binary = (tsl_binary){.op = op,
         .functions = p->functions,
-        .truncated_mod = tsl_attrs_int(p->step->attrs, TSL_ATTR_fmod, 0) != 0};
+        .variant = op == TSL_OP_BIT_SHIFT
+                       ? strcmp(tsl_attrs_string(p->step->attrs, TSL_ATTR_direction, ""), "LEFT") == 0
+                       : tsl_attrs_int(p->step->attrs, TSL_ATTR_fmod, 0) != 0};
     tsl_step_bounds(p->step, &binary->lo, &binary->hi);
     if (tsl_is_quantized(a) || tsl_is_quantized(b)) {
         if (!is_float_or_quantized(a) || !is_float_or_quantized(b) || !is_float_or_quantized(y) ||
@@ -368,7 +388,7 @@ bool tsl_binary_choose(const tsl_prepare *p, tsl_op op, const tsl_tensor *a, con
     if (op == TSL_OP_POW)
         numbers = (tsl_element_is_integer(a->dtype) || tsl_element_is_real(a->dtype)) &&
                   (tsl_element_is_integer(b->dtype) || tsl_element_is_real(b->dtype));
-    if (!numbers) return false;
+    if (!numbers || (is_bitwise(op) && !integers)) return false;
     binary->loop = integers ? run_integers : run_reals;
     return true;
 }

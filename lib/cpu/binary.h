@@ -11,7 +11,7 @@ typedef struct tsl_binary {
     tsl_inner_loop loop;
     float lo, hi; // in units of the result
     float a_scale, b_scale, a_zero, b_zero, offset; // INT8
-    bool truncated_mod; // Mod with fmod=1: the sign of the dividend
+    bool variant; // Mod with fmod=1: the sign of the dividend; BitShift to the left
     const tsl_tensor *a, *b, *y; // of a run
 } tsl_binary;
 

@@ -31,6 +31,10 @@ void tsl_function_init(tsl_function *f, const tsl_step *step) {
     f->beta = (double)tsl_attrs_float(attrs, TSL_ATTR_beta, (float)beta);
     if (step->op == TSL_OP_SELU)
         f->beta = (double)tsl_attrs_float(attrs, TSL_ATTR_gamma, 1.05070102214813232421875f);
+    if (step->op == TSL_OP_SHRINK) {
+        f->alpha = (double)tsl_attrs_float(attrs, TSL_ATTR_lambd, 0.5f);
+        f->beta = (double)tsl_attrs_float(attrs, TSL_ATTR_bias, 0.0f);
+    }
     if (step->op == TSL_OP_GELU)
         f->alpha = strcmp(tsl_attrs_string(attrs, TSL_ATTR_approximate, "none"), "tanh") == 0;
     if (step->op == TSL_OP_CLIP) {
@@ -118,6 +122,26 @@ static double value(const tsl_function *f, double x) {
         return sin(x);
     case TSL_OP_COS:
         return cos(x);
+    case TSL_OP_TAN:
+        return tan(x);
+    case TSL_OP_ASIN:
+        return asin(x);
+    case TSL_OP_ACOS:
+        return acos(x);
+    case TSL_OP_ATAN:
+        return atan(x);
+    case TSL_OP_SINH:
+        return sinh(x);
+    case TSL_OP_COSH:
+        return cosh(x);
+    case TSL_OP_ASINH:
+        return asinh(x);
+    case TSL_OP_ACOSH:
+        return acosh(x);
+    case TSL_OP_ATANH:
+        return atanh(x);
+    case TSL_OP_SHRINK:
+        return x < -f->alpha ? x + f->beta : x > f->alpha ? x - f->beta : isnan(x) ? x : 0;
     case TSL_OP_NOT:
         return x == 0;
     default:
@@ -131,5 +155,5 @@ double tsl_function_value(const tsl_function *f, double x) {
 
 bool tsl_function_is_vector(tsl_op op) {
     return op != TSL_OP_SOFTPLUS && op != TSL_OP_LOG && op != TSL_OP_SIN && op != TSL_OP_COS &&
-           op != TSL_OP_NOT;
+           !(op >= TSL_OP_TAN && op <= TSL_OP_NOT);
 }

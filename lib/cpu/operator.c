@@ -33,6 +33,25 @@ tslim_status tsl_step_axis(const tsl_prepare *p, int64_t default_axis, uint32_t 
     return TSLIM_OK;
 }
 
+tsl_rows_along tsl_along_axis(const tsl_tensor *t, uint32_t axis) {
+    tsl_rows_along r = {1, 1, 1};
+    for (uint32_t i = 0; i < t->rank; i++)
+        *(i < axis ? &r.outer : i == axis ? &r.length : &r.inner) *= t->dims[i];
+    return r;
+}
+
+tslim_status tsl_softmax_rows(const tsl_prepare *p, const tsl_tensor *t, tsl_rows_along *rows) {
+    const bool flatten = p->step->opset < 13;
+    uint32_t axis = t->rank; // before opset 13 it may be behind the last dim
+    bool behind = flatten && tsl_attrs_int(p->step->attrs, TSL_ATTR_axis, 1) == (int64_t)t->rank;
+    if (t->rank > 0 && !behind) TSL_TRY(tsl_step_axis(p, flatten ? 1 : -1, t->rank, &axis));
+    *rows = tsl_along_axis(t, axis);
+    if (!flatten) return TSLIM_OK;
+    rows->length *= rows->inner;
+    rows->inner = 1;
+    return TSLIM_OK;
+}
+
 tslim_status tsl_read_ints(const tsl_tensor *tensor, int64_t *values, size_t capacity, size_t *count) {
     int64_t elements = tsl_tensor_elements(tensor);
     TSL_REQUIRE(tensor->rank <= 1 && tsl_element_is_integer(tensor->dtype) && (uint64_t)elements <= capacity,

@@ -34,6 +34,13 @@ void tsl_step_quantized_bounds(const tsl_step *step, const tsl_tensor *y, float 
 
 // attribute `axis` (or its default) as 0..rank-1; INVALID_ARGUMENT.
 tslim_status tsl_step_axis(const tsl_prepare *p, int64_t default_axis, uint32_t rank, uint32_t *axis);
+// Row-major memory seen from one axis: element i of row (o, n) lies at (o * length + i) * inner + n.
+typedef struct tsl_rows_along {
+    int64_t outer, length, inner;
+} tsl_rows_along;
+tsl_rows_along tsl_along_axis(const tsl_tensor *t, uint32_t axis);
+// The rows of Softmax and its like: before opset 13 all axes from `axis` on are one.
+tslim_status tsl_softmax_rows(const tsl_prepare *p, const tsl_tensor *t, tsl_rows_along *rows);
 // A 0-D or 1-D operand of integers. INVALID_ARGUMENT when there are more than `capacity`.
 tslim_status tsl_read_ints(const tsl_tensor *tensor, int64_t *values, size_t capacity, size_t *count);
 // The list of an attribute, or of operand `index` (which must then be constant, or UNSUPPORTED); *present

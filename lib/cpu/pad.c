@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Pad. Constant padding is a fill and a copy of the inside; reflection, edges and wrapping go element by
-// element through one map of indices for each axis.
+// Pad, and CenterCropPad. Constant padding is a fill and a copy of the inside; reflection, edges and wrapping
+// go element by element through one map of indices for each axis.
 #include <inttypes.h>
 #include <string.h>
 
@@ -142,4 +142,20 @@ tslim_status tsl_cpu_prepare_pad(tsl_prepare *p, tsl_kernel *kernel) {
     TSL_REQUIRE(value || old_value == 0.0f, TSLIM_ERROR_UNSUPPORTED, "node '%s': padding with %g", step->name,
         (double)old_value);
     return TSLIM_OK;
+}
+
+// What is cut off or padded is the same on both sides; the odd element is at the end.
+tslim_status tsl_cpu_prepare_center_crop_pad(tsl_prepare *p, tsl_kernel *kernel) {
+    const tsl_tensor *x = &p->step->inputs[0], *y = &p->step->outputs[0];
+    TSL_NEW_STATE(pad_state, s);
+    kernel->run = run_constant;
+    kernel->name = "center crop pad";
+    s->quantized = tsl_is_quantized(y);
+    TSL_REQUIRE(x->rank == y->rank, TSLIM_ERROR_INVALID_ARGUMENT, "node '%s': a result of another rank",
+        p->step->name);
+    for (uint32_t i = 0; i < x->rank; i++) {
+        int64_t more = y->dims[i] - x->dims[i];
+        s->begin[i] = more / 2; // toward zero
+    }
+    return tsl_move_prepare(p, x, y, &s->table);
 }

@@ -20,7 +20,7 @@ typedef struct unary_run {
     const tsl_cpu_functions *functions;
     tslim_dtype dtype;
     const uint8_t *table;
-    int64_t lo, hi; // Clip of integers
+    int64_t lo, hi; // Clip of integers; of uint64 by their bits
 } unary_run;
 
 // ---- Inner loops ----
@@ -77,6 +77,15 @@ static void run_doubles(const void *user, uint8_t *const *data, const ptrdiff_t 
     }
 }
 
+// Bounds the wrong way round: every element becomes the upper one.
+static int64_t clip_integer(const unary_run *u, int64_t x) {
+    return x < u->lo && u->lo <= u->hi ? u->lo : x > u->hi || u->lo > u->hi ? u->hi : x;
+}
+static int64_t clip_unsigned(const unary_run *u, uint64_t x) {
+    uint64_t lo = (uint64_t)u->lo, hi = (uint64_t)u->hi;
+    return (int64_t)(x < lo && lo <= hi ? lo : x > hi || lo > hi ? hi : x);
+}
+
 static int64_t integer_value(const unary_run *u, int64_t x) {
     int64_t negated = (int64_t)(0 - (uint64_t)x);
     switch (u->function.op) {
@@ -90,8 +99,10 @@ static int64_t integer_value(const unary_run *u, int64_t x) {
         return (x > 0) - (x < 0);
     case TSL_OP_NOT:
         return x == 0;
+    case TSL_OP_BITWISE_NOT:
+        return ~x;
     default:
-        return x < u->lo && u->lo <= u->hi ? u->lo : x > u->hi || u->lo > u->hi ? u->hi : x; // Clip
+        return u->dtype == TSLIM_DTYPE_UINT64 ? clip_unsigned(u, (uint64_t)x) : clip_integer(u, x);
     }
 }
 
@@ -114,8 +125,6 @@ static const tsl_tensor *bound(const tsl_tensor *inputs, uint32_t n_inputs, uint
 
 static void read_bounds(
     const tsl_tensor *min, const tsl_tensor *max, tsl_function *f, int64_t *lo, int64_t *hi) {
-    *lo = INT64_MIN;
-    *hi = INT64_MAX;
     if (min) {
         f->lo = fmax(f->lo, tsl_load_double(min->dtype, min->data));
         *lo = tsl_load_int(min->dtype, min->data);
@@ -137,8 +146,8 @@ static tslim_status run_unary(const tsl_run *run) {
         .functions = state->functions,
         .dtype = x->dtype,
         .table = state->table,
-        .lo = INT64_MIN,
-        .hi = INT64_MAX};
+        .lo = x->dtype == TSLIM_DTYPE_UINT64 ? 0 : INT64_MIN,
+        .hi = x->dtype == TSLIM_DTYPE_UINT64 ? -1 : INT64_MAX};
     if (u.function.op == TSL_OP_CLIP && !u.table) {
         const tsl_tensor *min = bound(run->inputs, state->n_inputs, 1);
         const tsl_tensor *max = bound(run->inputs, state->n_inputs, 2);
@@ -147,7 +156,8 @@ static tslim_status run_unary(const tsl_run *run) {
     tsl_iteration it;
     const tsl_tensor *operands[] = {y, x};
     tsl_iteration_init(&it, operands, 2);
-    tsl_inner_loop loop = tsl_element_is_integer(x->dtype) ? run_ints : run_doubles;
+    bool integers = tsl_element_is_integer(x->dtype) && u.function.op != TSL_OP_SHRINK; // by real numbers
+    tsl_inner_loop loop = integers ? run_ints : run_doubles;
     if (u.table)
         loop = run_table;
     else if (x->dtype == TSLIM_DTYPE_FLOAT && tsl_function_is_vector(u.function.op))
@@ -172,7 +182,7 @@ static tslim_status compose(const tsl_prepare *p, const uint8_t *next, const uin
 
 static bool takes_integers(tsl_op op) {
     return op == TSL_OP_RELU || op == TSL_OP_NEG || op == TSL_OP_ABS || op == TSL_OP_SIGN ||
-           op == TSL_OP_CLIP || op == TSL_OP_NOT;
+           op == TSL_OP_CLIP || op == TSL_OP_NOT || op == TSL_OP_SHRINK || op == TSL_OP_BITWISE_NOT;
 }
 
 tslim_status tsl_cpu_prepare_unary(tsl_prepare *p, tsl_kernel *kernel) {
@@ -193,13 +203,16 @@ tslim_status tsl_cpu_prepare_unary(tsl_prepare *p, tsl_kernel *kernel) {
     }
     if (tsl_is_quantized(x) && tsl_is_quantized(y)) {
         if ((min && !min->constant) || (max && !max->constant)) return tsl_cpu_unsupported(p);
-        int64_t unused_lo, unused_hi;
+        int64_t unused_lo = 0, unused_hi = 0;
         read_bounds(min, max, &state->function, &unused_lo, &unused_hi);
         kernel->name = "unary table";
         TSL_TRY(tsl_table_prepare(p, x, y, table_value, &state->function, &state->table));
         return compose(p, step->epilogue.table, &state->table);
     }
     if (x->dtype != y->dtype || tsl_is_quantized(x)) return tsl_cpu_unsupported(p);
-    if (tsl_element_is_real(x->dtype)) return step->op == TSL_OP_NOT ? tsl_cpu_unsupported(p) : TSLIM_OK;
+    if (tsl_element_is_real(x->dtype)) {
+        bool of_integers = step->op == TSL_OP_NOT || step->op == TSL_OP_BITWISE_NOT;
+        return of_integers ? tsl_cpu_unsupported(p) : TSLIM_OK;
+    }
     return tsl_element_is_integer(x->dtype) && takes_integers(step->op) ? TSLIM_OK : tsl_cpu_unsupported(p);
 }

@@ -14,7 +14,10 @@ static tsl_types types_of_same(tsl_op op) {
     case TSL_OP_NEG:
     case TSL_OP_ABS:
     case TSL_OP_SIGN:
+    case TSL_OP_SHRINK:
         return TSL_TYPES_NUMBER;
+    case TSL_OP_BITWISE_NOT:
+        return TSL_TYPES_SIGNED | TSL_TYPES_UNSIGNED;
     case TSL_OP_IDENTITY:
     case TSL_OP_REORDER:
         return ANY_TYPE;
@@ -48,6 +51,14 @@ tslim_status tsl_shape_same(tslim_graph *graph, const tsl_node *node) {
             tsl_shape_format(&shape, text, sizeof(text)));
     }
     return tsl_set_output(graph, node, 0, input->dtype, &shape);
+}
+
+// IsNaN and IsInf.
+tslim_status tsl_shape_special_values(tslim_graph *graph, const tsl_node *node) {
+    const tsl_value *input = tsl_node_input(graph, node, 0);
+    const tsl_shape shape = input->shape;
+    TSL_TRY(tsl_require_type(input, TSL_TYPES_FLOAT));
+    return tsl_set_output_exact(graph, node, 0, TSLIM_DTYPE_BOOL, &shape);
 }
 
 tslim_status tsl_shape_dropout(tslim_graph *graph, const tsl_node *node) {
@@ -96,6 +107,19 @@ tslim_status tsl_shape_binary(tslim_graph *graph, const tsl_node *node) {
     return tsl_shape_variadic(graph, node);
 }
 
+tslim_status tsl_shape_bitwise(tslim_graph *graph, const tsl_node *node) {
+    tsl_types types = TSL_TYPES_UNSIGNED;
+    if (node->op == TSL_OP_BIT_SHIFT) {
+        const char *direction = tsl_attrs_string(&node->attrs, TSL_ATTR_direction, "");
+        TSL_REQUIRE(strcmp(direction, "LEFT") == 0 || strcmp(direction, "RIGHT") == 0,
+            TSLIM_ERROR_INVALID_ARGUMENT, "direction is '%.40s', not LEFT or RIGHT", direction);
+    } else {
+        types |= TSL_TYPES_SIGNED;
+    }
+    for (uint32_t i = 0; i < 2; i++) TSL_TRY(tsl_require_type(tsl_node_input(graph, node, i), types));
+    return tsl_shape_variadic(graph, node);
+}
+
 // The exponent may be of another type.
 tslim_status tsl_shape_pow(tslim_graph *graph, const tsl_node *node) {
     tsl_shape out;
@@ -132,6 +156,11 @@ tslim_status tsl_shape_cast(tslim_graph *graph, const tsl_node *node) {
     TSL_REQUIRE(to > 0 && to <= INT32_MAX && tslim_dtype_size((tslim_dtype)to) > 0, TSLIM_ERROR_UNSUPPORTED,
         "a cast to type %" PRId64, to);
     return tsl_set_output_exact(graph, node, 0, (tslim_dtype)to, &shape);
+}
+
+tslim_status tsl_shape_cast_like(tslim_graph *graph, const tsl_node *node) {
+    const tsl_shape shape = tsl_node_input(graph, node, 0)->shape;
+    return tsl_set_output_exact(graph, node, 0, tsl_node_input(graph, node, 1)->dtype, &shape);
 }
 
 // Scale and zero point are scalars or lists along an axis.

@@ -18,6 +18,7 @@ tslim_status tsl_require_type(const tsl_value *value, tsl_types types) {
     if (dtype == TSLIM_DTYPE_NONE) return TSLIM_OK;
     if (tsl_value_is_quantized(value) && (types & TSL_TYPES_FLOAT)) return TSLIM_OK;
     const char *wanted = types == TSL_TYPE(BOOL)       ? "bool"
+                         : types == TSL_TYPES_UNSIGNED ? "an unsigned integer type"
                          : !(types & TSL_TYPES_FLOAT)  ? "an integer type"
                          : !(types & TSL_TYPES_SIGNED) ? "a float type"
                                                        : "a type of numbers";

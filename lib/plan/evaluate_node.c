@@ -55,6 +55,8 @@ static tslim_status run_node(tslim_graph *graph, const tsl_node *node, evaluatio
     TSL_TRY(tsl_cpu_backend.prepare(graph->ctx, graph->ctx->isa, &step, &e->arena, &e->kernel));
     TSL_REQUIRE(e->kernel.macs <= MOST_FOLDED_MACS, TSLIM_ERROR_UNSUPPORTED, "%llu multiply-adds",
         (unsigned long long)e->kernel.macs);
+    TSL_REQUIRE(e->kernel.scratch_bytes <= LARGEST_FOLDED_BYTES, TSLIM_ERROR_UNSUPPORTED,
+        "scratch memory of %zu bytes", e->kernel.scratch_bytes);
     uint8_t *scratch = tsl_arena_alloc_aligned(&e->arena, e->kernel.scratch_bytes);
     TSL_REQUIRE_MEMORY(scratch, e->kernel.scratch_bytes);
     tsl_run run = {.ctx = graph->ctx,

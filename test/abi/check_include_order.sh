@@ -15,7 +15,7 @@ declare -A allowed=(
   [quant]="base ir format pass plan data evaluate prune quant"
 )
 # Single files that a row names beside folders: the descriptors of backend.h, and the table of operators.
-declare -A allowed_files=([plan]="backend.h" [cpu]="backend.h ir/ops.def ir/op.h ir/attr.h ir/tensor.h ir/window.h")
+declare -A allowed_files=([plan]="backend.h" [cpu]="backend.h ir/ops.def ir/op.h ir/attr.h ir/einsum.h ir/tensor.h ir/window.h")
 status=0
 for folder in lib/*/; do
   name=$(basename "$folder")
