@@ -15,15 +15,17 @@
 
 #include <tinyslim/tinyslim.h>
 
+#include "support/control_models.h"
 #include "support/failing_allocator.h"
 #include "support/small_network.h"
 
 static char folder[] = "/tmp/tsl_oom_XXXXXX";
-static char onnx_path[64], tslim_path[64], int8_path[64];
+static char onnx_path[64], tslim_path[64], int8_path[64], other_path[64];
 
 static void set_paths(void) {
     snprintf(onnx_path, sizeof(onnx_path), "%s/network.onnx", folder);
     snprintf(tslim_path, sizeof(tslim_path), "%s/network.tslim", folder);
+    snprintf(other_path, sizeof(other_path), "%s/other.onnx", folder);
     snprintf(int8_path, sizeof(int8_path), "%s/int8.tslim", folder);
 }
 
@@ -75,6 +77,33 @@ static tslim_status load_int8_and_run(tslim_context *ctx) {
     tslim_graph *graph = NULL;
     tslim_status status = tslim_graph_load_file(ctx, int8_path, &graph);
     if (status == TSLIM_OK) status = run_once(graph);
+    tslim_graph_destroy(graph);
+    return status;
+}
+
+// Bodies within bodies, and a second stage that is planned as it runs; saved in both formats.
+static tslim_status run_control(tslim_context *ctx) {
+    static proto model;
+    float x[3] = {1, -2, 3};
+    tslim_input_shape shape = {.name = "x", .rank = 1, .dims = {3}};
+    tslim_tensor outputs[2] = {{0}};
+    tslim_tensor input = {.dtype = TSLIM_DTYPE_FLOAT, .rank = 1, .dims = {3}, .data = x, .bytes = sizeof(x)};
+    tslim_session_options options;
+    tslim_session_options_init(&options);
+    options.shapes = &shape;
+    options.n_shapes = 1;
+    if (model.size == 0) control_mixed_model(&model);
+    tslim_graph *graph = NULL;
+    tslim_session *session = NULL;
+    tslim_status status = tslim_graph_load_memory(ctx, model.data, model.size, &graph);
+    if (status == TSLIM_OK) status = tslim_graph_save_file(graph, tslim_path, TSLIM_FORMAT_TSLIM);
+    if (status == TSLIM_OK) status = tslim_graph_save_file(graph, other_path, TSLIM_FORMAT_ONNX);
+    tslim_graph_destroy(graph);
+    graph = NULL;
+    if (status == TSLIM_OK) status = tslim_graph_load_file(ctx, tslim_path, &graph);
+    if (status == TSLIM_OK) status = tslim_session_create(graph, &options, &session);
+    if (status == TSLIM_OK) status = tslim_session_run(session, &input, 1, outputs, 2);
+    tslim_session_destroy(session);
     tslim_graph_destroy(graph);
     return status;
 }
@@ -168,6 +197,11 @@ static void test_evaluate(void **state) {
     fail_each(evaluate);
 }
 
+static void test_control(void **state) {
+    (void)state;
+    fail_each(run_control);
+}
+
 static int set_up(void **state) {
     (void)state;
     tslim_context *ctx;
@@ -189,6 +223,7 @@ static int tear_down(void **state) {
     unlink(onnx_path);
     unlink(tslim_path);
     unlink(int8_path);
+    unlink(other_path);
     return rmdir(folder); // fails when a temporary file is left
 }
 
@@ -199,6 +234,7 @@ int main(void) {
         cmocka_unit_test(test_quantize),
         cmocka_unit_test(test_load_int8),
         cmocka_unit_test(test_evaluate),
+        cmocka_unit_test(test_control),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
