@@ -4,6 +4,7 @@
 
 #include <inttypes.h>
 
+#include "cpu/bundle.h"
 #include "cpu/winograd.h"
 
 static tslim_status check_shapes(const tsl_prepare *p, const tsl_conv *conv) {
@@ -117,6 +118,7 @@ static tslim_status set_product(tsl_prepare *p, tsl_conv *conv) {
         rows->c[i] = y->strides[dim] * y_size;
         if (conv->coefficients.residual) rows->z[i] = z->strides[dim] * (ptrdiff_t)tslim_dtype_size(z->dtype);
     }
+    TSL_TRY(tsl_product_bundle(p, conv->weights.packed, product));
     if (!conv->coefficients.is_int8 || conv->coefficients.zero_point == 0) return TSLIM_OK;
     if (!conv->weights.packed) return tsl_cpu_unsupported(p);
     const char *sums = (const char *)conv->weights.packed + conv->weights.geometry.sums_offset;

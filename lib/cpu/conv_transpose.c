@@ -4,6 +4,7 @@
 // (o + pad) mod stride = residue: each such phase is an ordinary convolution that writes every stride-th row.
 #include <string.h>
 
+#include "cpu/bundle.h"
 #include "cpu/conv.h"
 
 // One axis of a phase.
@@ -101,6 +102,7 @@ static tslim_status add_phases(const tsl_prepare *p, tsl_conv *conv, const size_
         tsl_conv_phase *phase = add_phase(conv, first, n_taps);
         set_rows(conv, axes, conv->window.stride, phase);
         TSL_TRY(set_sums(p, conv, &phase->product));
+        TSL_TRY(tsl_product_bundle(p, conv->weights.packed, &phase->product));
     }
     return TSLIM_OK;
 }

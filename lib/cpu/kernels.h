@@ -51,6 +51,16 @@ typedef enum tsl_activation_kind {
     TSL_ACTIVATION_U8 = 2 // 0..255
 } tsl_activation_kind;
 
+// Groups of 4 channels whose products fit 16 bits when they are added up: cpu/bundle.h.
+#define TSL_BUNDLE_GROUPS 8 // at most
+typedef struct tsl_group_place {
+    int32_t a, w; // bytes from the start of a row and of a panel's weights
+} tsl_group_place;
+typedef struct tsl_bundles { // of one panel
+    const tsl_group_place *places; // of all groups, bundle after bundle, the largest bundles first
+    uint32_t count[TSL_BUNDLE_GROUPS]; // how many bundles have 1, 2, ... groups
+} tsl_bundles;
+
 typedef struct tsl_gemm_s8_args {
     const void *a; // int8 or uint8
     tsl_activation_kind a_kind;
@@ -61,6 +71,7 @@ typedef struct tsl_gemm_s8_args {
                // are 0
     const int8_t *w; // [panel][tap][k4][16][4], in -127..127
     size_t panel_stride; // in bytes
+    const tsl_bundles *bundles; // one for each panel, or NULL
     const int32_t
         *w_sum; // of each channel's weights over all taps (padded to 16): for kernels that shift a by 128
     const int32_t *acc_init; // padded to 16, or NULL for zeros
@@ -326,6 +337,7 @@ typedef struct tsl_cpu_functions {
 #define TSL_KERNEL(name, result, parameters) result(*name) parameters;
 #include "cpu/kernels.inc"
 #undef TSL_KERNEL
+    bool bundles; // gemm_s8 is faster with them
 } tsl_cpu_functions;
 
 // The table at a level that the machine has; static. Filled once, from portable C upwards: each level

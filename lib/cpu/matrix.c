@@ -4,6 +4,8 @@
 
 #include <inttypes.h>
 
+#include "cpu/bundle.h"
+
 bool tsl_is_column_bias(const tsl_tensor *tensor, int64_t n) {
     int64_t elements = tsl_tensor_elements(tensor);
     return elements == 1 || (elements == n && tensor->rank > 0 && tensor->dims[tensor->rank - 1] == n);
@@ -44,6 +46,7 @@ tslim_status tsl_matrix_prepare(tsl_prepare *p, tsl_kernel *kernel, const tsl_te
     t->y_bytes = m * y_row;
     TSL_TRY(copy_constant(p, &p->step->inputs[0], &t->a));
     TSL_TRY(copy_constant(p, c->residual, &t->z));
+    if (count == 1) TSL_TRY(tsl_product_bundle(p, t->weights.packed, &t->product));
     return set_start(p, t);
 }
 

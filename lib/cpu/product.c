@@ -119,6 +119,7 @@ static void run_s8(const loop *l, const piece *q) {
     args.w =
         w + q->group * g->group_stride + q->panel * g->panel_stride + p->first_tap * g->k_padded * TSL_PANEL;
     args.w_sum = sums + padded;
+    if (p->bundles) args.bundles = p->bundles + q->group * g->panels + q->panel;
     args.acc_init = p->start ? p->start + padded : NULL;
     args.scale = c->scale + padded;
     args.bias = l->operands->bias + padded;

@@ -79,6 +79,7 @@ typedef struct tsl_product {
     size_t first_tap, n_taps; // of the packed weights
     const int32_t *start; // of the accumulators, [group][padded], or NULL
     const int32_t *w_sum; // NULL: those behind the packed weights
+    const tsl_bundles *bundles; // [group][panel], or NULL
     tsl_rows rows;
 } tsl_product;
 

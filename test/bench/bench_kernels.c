@@ -13,7 +13,8 @@
 #include <time.h>
 
 #include "base/cpu_info.h"
-#include "cpu/kernels.h"
+#include "base/rng.h"
+#include "cpu/bundle.h"
 
 typedef struct layer {
     const char *name;
@@ -93,7 +94,38 @@ typedef struct operands {
     void *a, *w, *c, *z;
     int32_t *w_sum;
     float *scale, *bias;
+    tsl_bundles *bundles; // or NULL
+    tsl_arena arena; // of them
 } operands;
+
+// Like weights that were trained: normal, in the full range.
+static void fill_weights(int8_t *w, size_t bytes) {
+    tsl_rng rng;
+    tsl_rng_seed(&rng, 1);
+    for (size_t i = 0; i < bytes; i++) {
+        double weight = tsl_rng_normal(&rng) * 127 / 3.5;
+        w[i] = (int8_t)(weight < -127 ? -127 : weight > 127 ? 127 : weight);
+    }
+}
+
+static void make_bundles(tslim_context *ctx, operands *o, tsl_activation_kind kind) {
+    size_t k4 = o->k / 4, groups = o->n_taps * k4, panels = (o->n + TSL_PANEL - 1) / TSL_PANEL;
+    tsl_bundler bundler;
+    tsl_arena_init(&o->arena, ctx);
+    uint32_t *order = tsl_arena_array(&o->arena, groups, sizeof(*order));
+    o->bundles = tsl_arena_array(&o->arena, panels, sizeof(*o->bundles));
+    if (!order || !o->bundles || tsl_bundler_create(&o->arena, groups, &bundler) != TSLIM_OK) exit(1);
+    for (size_t i = 0; i < panels; i++) {
+        tsl_group_place *places = tsl_arena_array(&o->arena, groups, sizeof(*places));
+        if (!places) exit(1);
+        tsl_bundler_run(&bundler, (int8_t *)o->w + i * groups * 64, kind, order, o->bundles[i].count);
+        for (size_t j = 0; j < groups; j++) {
+            places[j].a = (int32_t)(o->tap[order[j] / k4] + (ptrdiff_t)(order[j] % k4 * 4));
+            places[j].w = (int32_t)order[j] * 64;
+        }
+        o->bundles[i].places = places;
+    }
+}
 
 static operands operands_create(const layer *l, precision p) {
     size_t unit = p == FLOAT ? sizeof(float) : 1, in_side = l->side * l->stride + l->window - 1;
@@ -123,6 +155,7 @@ static operands operands_create(const layer *l, precision p) {
 static void operands_free(operands *o) {
     void *all[] = {o->a_row, o->c_row, o->tap, o->a, o->w, o->c, o->z, o->w_sum, o->scale, o->bias};
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) free(all[i]);
+    if (o->bundles) tsl_arena_clear(&o->arena);
 }
 
 static void run_gemm(const tsl_cpu_functions *f, const layer *l, precision p, const operands *o) {
@@ -155,6 +188,7 @@ static void run_gemm(const tsl_cpu_functions *f, const layer *l, precision p, co
             .k4 = o->k / 4,
             .w = o->w,
             .panel_stride = panel_stride,
+            .bundles = o->bundles,
             .w_sum = o->w_sum,
             .scale = o->scale,
             .bias = o->bias,
@@ -203,8 +237,11 @@ static void run_depthwise(const tsl_cpu_functions *f, const layer *l, precision 
 }
 
 // Seconds, the best of many runs.
-static double measure(const tsl_cpu_functions *f, const layer *l, precision p, double seconds) {
+static double measure(tslim_context *ctx, const tsl_cpu_functions *f, const layer *l, precision p, double seconds) {
     operands o = operands_create(l, p);
+    if (p != FLOAT) fill_weights(o.w, o.n_taps * o.k * ((o.n + 15) / 16 * 16));
+    if (p != FLOAT && l->outputs && f->bundles)
+        make_bundles(ctx, &o, p == SIGNED ? TSL_ACTIVATION_S8 : TSL_ACTIVATION_NON_NEGATIVE);
     double best = 1e30, until = now() + seconds;
     do {
         double start = now();
@@ -223,6 +260,8 @@ int main(int argc, char **argv) {
     static const tslim_isa isas[] = {
         TSLIM_ISA_AVX2, TSLIM_ISA_AVXVNNI, TSLIM_ISA_AVX512, TSLIM_ISA_AVX512VNNI};
     double seconds = argc > 1 ? atof(argv[1]) : 0.05, clocks = clock_rate();
+    tslim_context *ctx;
+    if (tslim_context_create(NULL, &ctx) != TSLIM_OK) return 1;
     printf("%s, %.2f GHz, one thread, weights hot\n", tslim_cpu_name(), clocks * 1e-9);
     printf("%-11s %-8s %-24s %10s %10s %10s\n", "level", "type", "layer", "us", "GMAC/s", "MAC/clock");
     for (size_t i = 0; i < sizeof(isas) / sizeof(isas[0]); i++) {
@@ -232,7 +271,7 @@ int main(int argc, char **argv) {
         for (precision p = FLOAT; p <= SIGNED; p++) {
             for (size_t j = 0; j < sizeof(layers) / sizeof(layers[0]); j++) {
                 const layer *l = &layers[j];
-                double spent = measure(f, l, p, seconds);
+                double spent = measure(ctx, f, l, p, seconds);
                 double work = (double)(l->side * l->side * l->window * l->window) * (double)l->channels *
                               (double)(l->outputs ? l->outputs : 1);
                 printf("%-11s %-8s %-24s %10.1f %10.1f %10.1f\n", tslim_isa_name(isas[i]), precision_names[p],
@@ -240,5 +279,6 @@ int main(int argc, char **argv) {
             }
         }
     }
+    tslim_context_destroy(ctx);
     return 0;
 }

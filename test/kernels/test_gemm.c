@@ -10,7 +10,9 @@
 
 #include <cmocka.h>
 
+#include "base/arena.h"
 #include "base/cpu_info.h"
+#include "cpu/bundle.h"
 #include "cpu/kernels.h"
 #include "kernels/guarded.h"
 
@@ -24,6 +26,7 @@ static guarded a_memory, w_memory, z_memory, c_memory, expected_memory;
 static guarded scale_memory, bias_memory, init_memory, sum_memory;
 static ptrdiff_t a_row[MAX_ROWS], z_row[MAX_ROWS], c_row[MAX_ROWS], tap[MAX_TAPS];
 
+static tslim_context *ctx;
 static uint64_t state = 1;
 
 static uint32_t random_32(void) {
@@ -74,6 +77,12 @@ static int find_levels(void **unused) {
     guarded *all[] = {&a_memory, &w_memory, &z_memory, &c_memory, &expected_memory, &scale_memory,
         &bias_memory, &init_memory, &sum_memory};
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) *all[i] = guarded_create(CAPACITY);
+    return tslim_context_create(NULL, &ctx) == TSLIM_OK ? 0 : -1;
+}
+
+static int free_context(void **unused) {
+    (void)unused;
+    tslim_context_destroy(ctx);
     return 0;
 }
 
@@ -120,8 +129,11 @@ static void fill_activations(tsl_activation_kind kind, bool extreme) {
 static void fill_weights(size_t bytes, bool extreme) {
     int8_t *w = guarded_resize(&w_memory, bytes);
     size_t share = below(3);
+    // Smaller ones make larger bundles, whose sums come as near to their bound.
+    int magnitude = below(2) ? 127 : (int)between(1, 127);
     for (size_t i = 0; i < bytes; i++)
-        w[i] = (int8_t)(extreme ? (below(3) >= share ? 127 : -127) : (int)below(255) - 127);
+        w[i] = (int8_t)(extreme ? (below(3) >= share ? magnitude : -magnitude)
+                                : (int)below((size_t)(2 * magnitude + 1)) - magnitude);
 }
 
 static void fill_int8(guarded *memory) {
@@ -212,6 +224,27 @@ static void sum_weights(const int8_t *w, size_t n, size_t groups, size_t panel_s
     }
 }
 
+// Bundles of all panels of args->w, from `arena`.
+static const tsl_bundles *bundle(tsl_arena *arena, const tsl_gemm_s8_args *args) {
+    size_t groups = args->n_taps * args->k4, panels = padded(args->n) / TSL_PANEL;
+    tsl_bundler bundler;
+    assert_int_equal(tsl_bundler_create(arena, groups, &bundler), TSLIM_OK);
+    uint32_t *order = tsl_arena_array(arena, groups, sizeof(*order));
+    tsl_bundles *bundles = tsl_arena_array(arena, panels, sizeof(*bundles));
+    assert_non_null(order && bundles ? bundles : NULL);
+    for (size_t i = 0; i < panels; i++) {
+        tsl_group_place *places = tsl_arena_array(arena, groups, sizeof(*places));
+        assert_non_null(places);
+        tsl_bundler_run(&bundler, args->w + i * args->panel_stride, args->a_kind, order, bundles[i].count);
+        for (size_t j = 0; j < groups; j++) {
+            places[j].a = (int32_t)(tap[order[j] / args->k4] + (ptrdiff_t)(order[j] % args->k4 * 4));
+            places[j].w = (int32_t)(order[j] * 64);
+        }
+        bundles[i].places = places;
+    }
+    return bundles;
+}
+
 static void check_gemm_s8(size_t m, size_t n, size_t n_taps, size_t k4) {
     tsl_activation_kind kind = (tsl_activation_kind)below(3);
     bool extreme = below(3) == 0, to_float = below(4) == 0;
@@ -255,7 +288,56 @@ static void check_gemm_s8(size_t m, size_t n, size_t n_taps, size_t k4) {
         memset(c_memory.data, 0x55, c_memory.bytes);
         levels[i].functions.gemm_s8(&args);
         expect_equal(levels[i].name, "gemm_s8", m, n, n_taps, k4);
+        if (!levels[i].functions.bundles) continue;
+        tsl_arena arena;
+        tsl_arena_init(&arena, ctx);
+        args.bundles = bundle(&arena, &args);
+        memset(c_memory.data, 0x55, c_memory.bytes);
+        levels[i].functions.gemm_s8(&args);
+        expect_equal(levels[i].name, "gemm_s8 in bundles", m, n, n_taps, k4);
+        args.bundles = NULL;
+        tsl_arena_clear(&arena);
     }
+}
+
+// Every group is in one place, and no sum within a bundle can leave 16 bits.
+static void check_bundles(size_t groups, tsl_activation_kind kind) {
+    tsl_arena arena;
+    tsl_bundler bundler;
+    uint32_t order[64], count[TSL_BUNDLE_GROUPS];
+    uint64_t seen = 0;
+    tsl_arena_init(&arena, ctx);
+    assert_int_equal(tsl_bundler_create(&arena, groups, &bundler), TSLIM_OK);
+    fill_weights(groups * 64, below(2));
+    const int8_t *w = (int8_t *)w_memory.data;
+    tsl_bundler_run(&bundler, w, kind, order, count);
+    const uint32_t *at = order;
+    for (size_t size = TSL_BUNDLE_GROUPS; size > 0; size--) {
+        for (size_t i = 0; i < count[size - 1]; i++, at += size) {
+            for (size_t lane = 0; lane < 32; lane++) {
+                int reach[2] = {0, 0}; // upwards and downwards, with the worst activations
+                for (size_t k = 0; k < 2 * size; k++) {
+                    int weight = w[at[k / 2] * 64 + lane * 2 + k % 2];
+                    int low = kind == TSL_ACTIVATION_NON_NEGATIVE ? 0 : -128;
+                    reach[0] += weight > 0 ? weight * 127 : weight * low;
+                    reach[1] += weight > 0 ? weight * low : weight * 127;
+                }
+                assert_in_range(reach[0], 0, INT16_MAX);
+                assert_in_range(-reach[1], 0, INT16_MAX);
+            }
+        }
+    }
+    assert_int_equal(at - order, groups);
+    for (size_t i = 0; i < groups; i++) seen |= UINT64_C(1) << order[i];
+    assert_true(seen == UINT64_MAX >> (64 - groups));
+    tsl_arena_clear(&arena);
+}
+
+static void test_bundles(void **unused) {
+    (void)unused;
+    for (size_t repetition = 0; repetition < 20; repetition++)
+        for (size_t groups = 1; groups <= 64; groups++)
+            check_bundles(groups, (tsl_activation_kind)below(3));
 }
 
 static void for_all_tails(void (*check)(size_t m, size_t n, size_t n_taps, size_t k), size_t repetitions) {
@@ -373,9 +455,10 @@ static void test_depthwise_s8(void **unused) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_gemm_f32),
+        cmocka_unit_test(test_bundles),
         cmocka_unit_test(test_gemm_s8),
         cmocka_unit_test(test_depthwise_f32),
         cmocka_unit_test(test_depthwise_s8),
     };
-    return cmocka_run_group_tests(tests, find_levels, NULL);
+    return cmocka_run_group_tests(tests, find_levels, free_context);
 }

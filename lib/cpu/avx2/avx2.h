@@ -7,6 +7,8 @@
 
 void tsl_avx2_gemm_f32(const tsl_gemm_f32_args *args);
 void tsl_avx2_gemm_s8(const tsl_gemm_s8_args *args);
+// Only with args->bundles.
+void tsl_avx2_gemm_s8_bundles(const tsl_gemm_s8_args *args);
 void tsl_avx2_depthwise_f32(const tsl_depthwise_f32_args *args);
 void tsl_avx2_depthwise_s8(const tsl_depthwise_s8_args *args);
 void tsl_avx2_gemm_s16(const tsl_gemm_s16_args *args);

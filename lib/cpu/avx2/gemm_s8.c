@@ -9,5 +9,8 @@
 #include "cpu/x86/gemm_s8.h"
 
 void tsl_avx2_gemm_s8(const tsl_gemm_s8_args *args) {
-    gemm_s8(args);
+    if (args->bundles)
+        tsl_avx2_gemm_s8_bundles(args);
+    else
+        gemm_s8(args);
 }

@@ -5,6 +5,7 @@
 void tsl_cpu_overlay_avx2(tsl_cpu_functions *functions) {
     functions->gemm_f32 = tsl_avx2_gemm_f32;
     functions->gemm_s8 = tsl_avx2_gemm_s8;
+    functions->bundles = true;
     functions->depthwise_f32 = tsl_avx2_depthwise_f32;
     functions->depthwise_s8 = tsl_avx2_depthwise_s8;
     functions->gemm_s16 = tsl_avx2_gemm_s16;

@@ -5,5 +5,6 @@
 void tsl_cpu_overlay_avxvnni(tsl_cpu_functions *functions) {
     functions->gemm_s16 = tsl_avxvnni_gemm_s16;
     functions->gemm_s8 = tsl_avxvnni_gemm_s8;
+    functions->bundles = false;
     functions->depthwise_s8 = tsl_avxvnni_depthwise_s8;
 }

@@ -114,12 +114,37 @@ TSL_INLINE void spill_row(int32_t *to, const int vectors, const tsl_vi *from) {
     for (int v = 0; v < vectors; v++) tsl_vi_store(to + v * TSL_LANES, from[v]);
 }
 
+// The end of a tile: its sums become outputs.
+TSL_INLINE void store_tile(const tsl_gemm_s8_args *g, size_t row, size_t channel, const int rows,
+    const int panels, bool bounded, tsl_vi sum[TSL_TILE_ROWS][TSL_TILE_VECTORS]) {
+    const int vectors = panels * TSL_PANEL_VECTORS;
+    (void)bounded;
+#if TSL_LANES != 16
+    if (g->c_s8 && channel + (size_t)panels * TSL_PANEL <= g->n) {
+#define TSL_ROW(height)                                                                                      \
+    if (height <= rows) store_row(g, row + height - 1, channel, panels, sum[height - 1]);
+        TSL_TILE_HEIGHTS(TSL_ROW)
+#undef TSL_ROW
+        return;
+    }
+#endif
+    _Alignas(64) int32_t sums[TSL_TILE_ROWS * TSL_TILE_VECTORS * TSL_LANES];
+#define TSL_ROW(height)                                                                                      \
+    if (height <= rows) spill_row(sums + (height - 1) * vectors * TSL_LANES, vectors, sum[height - 1]);
+    TSL_TILE_HEIGHTS(TSL_ROW)
+#undef TSL_ROW
+#if TSL_LANES == 16
+    tsl_finish_s8(g, row, (size_t)rows, channel, panels, bounded, sums);
+#else
+    store_few(g, row, (size_t)rows, channel, sums, (size_t)vectors * TSL_LANES);
+#endif
+}
+
 // `rows` pixels by `panels` panels; these and kind are constants after inlining. Rows are written out by
 // macro, since an unrolled loop came too late for clang 14 to keep their sums in registers.
 TSL_INLINE void tile(const tsl_gemm_s8_args *g, size_t row, size_t panel, const int rows, const int panels,
     const tsl_activation_kind kind, bool bounded, ptrdiff_t prefetch) {
     const int vectors = panels * TSL_PANEL_VECTORS;
-    (void)bounded;
     const size_t channel = panel * TSL_PANEL, n_taps = g->n_taps, k4 = g->k4, panel_stride = g->panel_stride;
     const char *a[TSL_TILE_ROWS];
     tsl_vi first[TSL_TILE_VECTORS], sum[TSL_TILE_ROWS][TSL_TILE_VECTORS];
@@ -145,25 +170,7 @@ TSL_INLINE void tile(const tsl_gemm_s8_args *g, size_t row, size_t panel, const 
 #undef TSL_ROW
         }
     }
-#if TSL_LANES != 16
-    if (g->c_s8 && channel + (size_t)panels * TSL_PANEL <= g->n) {
-#define TSL_ROW(height)                                                                                      \
-    if (height <= rows) store_row(g, row + height - 1, channel, panels, sum[height - 1]);
-        TSL_TILE_HEIGHTS(TSL_ROW)
-#undef TSL_ROW
-        return;
-    }
-#endif
-    _Alignas(64) int32_t sums[TSL_TILE_ROWS * TSL_TILE_VECTORS * TSL_LANES];
-#define TSL_ROW(height)                                                                                      \
-    if (height <= rows) spill_row(sums + (height - 1) * vectors * TSL_LANES, vectors, sum[height - 1]);
-    TSL_TILE_HEIGHTS(TSL_ROW)
-#undef TSL_ROW
-#if TSL_LANES == 16
-    tsl_finish_s8(g, row, (size_t)rows, channel, panels, bounded, sums);
-#else
-    store_few(g, row, (size_t)rows, channel, sums, (size_t)vectors * TSL_LANES);
-#endif
+    store_tile(g, row, channel, rows, panels, bounded, sum);
 }
 
 // All pixels. The first tile fetches the next panels' weights into the second-level cache.

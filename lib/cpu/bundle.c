@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+// Groups into bundles: first fit, largest first. A bundle has a bound for each of 64 sums (32 lanes by two
+// signs), so this is packing of vectors into bins, which no quick method solves best; this one leaves
+// Gaussian weights of full range within a tenth of what trying every bin gives.
+#include "cpu/bundle.h"
+
+#include <string.h>
+
+// Lanes of 16 bits that a panel fills.
+#define LANES (TSL_PANEL * TSL_K_GROUP / 2)
+// Bundles that are tried for a group: more gain little and make sessions slow to create.
+#define OPEN ((size_t)32)
+// Fewer rows wait for their weights anyway.
+#define MIN_ROWS ((size_t)4)
+#define MAX_MAGNITUDE (TSL_PANEL * TSL_K_GROUP * 128)
+#define NONE UINT32_MAX
+
+// Sums of positive weights, then of negative ones with their sign turned, or of magnitudes and nothing.
+typedef struct lane_sums {
+    int16_t sum[2 * LANES];
+} lane_sums;
+
+static lane_sums sums_of_group(const int8_t *w, bool by_sign) {
+    lane_sums s = {{0}};
+    for (size_t i = 0; i < LANES * 2; i++) {
+        int weight = w[i];
+        size_t at = i / 2 + (by_sign && weight < 0 ? LANES : 0);
+        s.sum[at] = (int16_t)(s.sum[at] + (weight < 0 ? -weight : weight));
+    }
+    return s;
+}
+
+static bool fits(const lane_sums *a, const lane_sums *b, int16_t bound) {
+    int16_t most = 0;
+    for (size_t i = 0; i < 2 * LANES; i++) {
+        int16_t sum = (int16_t)(a->sum[i] + b->sum[i]);
+        most = sum > most ? sum : most;
+    }
+    return most <= bound;
+}
+
+static void add(lane_sums *to, const lane_sums *from) {
+    for (size_t i = 0; i < 2 * LANES; i++) to->sum[i] = (int16_t)(to->sum[i] + from->sum[i]);
+}
+
+tslim_status tsl_bundler_create(tsl_arena *arena, size_t groups, tsl_bundler *b) {
+    b->groups = groups;
+    b->next = tsl_arena_array(arena, groups, sizeof(*b->next));
+    b->first = tsl_arena_array(arena, groups, sizeof(*b->first));
+    b->size = tsl_arena_array(arena, groups, sizeof(*b->size));
+    b->by_magnitude = tsl_arena_array(arena, MAX_MAGNITUDE + 1, sizeof(*b->by_magnitude));
+    TSL_REQUIRE_MEMORY(b->next && b->first && b->size && b->by_magnitude ? b : NULL, groups);
+    return TSLIM_OK;
+}
+
+// Lists of groups, each in ascending order; returns the largest magnitude.
+static size_t sort_by_magnitude(const tsl_bundler *b, const int8_t *w) {
+    size_t largest = 0;
+    for (size_t i = 0; i <= MAX_MAGNITUDE; i++) b->by_magnitude[i] = NONE;
+    for (size_t g = b->groups; g-- > 0;) {
+        size_t magnitude = 0;
+        for (size_t i = 0; i < TSL_PANEL * TSL_K_GROUP; i++) {
+            int weight = w[g * TSL_PANEL * TSL_K_GROUP + i];
+            magnitude += (size_t)(weight < 0 ? -weight : weight);
+        }
+        b->next[g] = b->by_magnitude[magnitude];
+        b->by_magnitude[magnitude] = (uint32_t)g;
+        if (magnitude > largest) largest = magnitude;
+    }
+    return largest;
+}
+
+typedef struct open_bundles {
+    size_t count; // bundles so far; the last OPEN of them are open
+    lane_sums sums[OPEN]; // of bundle i at i % OPEN
+} open_bundles;
+
+static void place(const tsl_bundler *b, uint32_t group, const lane_sums *s, int16_t bound, open_bundles *o) {
+    size_t i = o->count > OPEN ? o->count - OPEN : 0;
+    while (i < o->count && (b->size[i] == TSL_BUNDLE_GROUPS || !fits(&o->sums[i % OPEN], s, bound))) i++;
+    if (i == o->count) {
+        o->count++;
+        b->size[i] = 0;
+        b->first[i] = NONE;
+        memset(&o->sums[i % OPEN], 0, sizeof(*s));
+    }
+    add(&o->sums[i % OPEN], s);
+    b->size[i]++;
+    b->next[group] = b->first[i];
+    b->first[i] = group;
+}
+
+void tsl_bundler_run(const tsl_bundler *b, const int8_t *w, tsl_activation_kind kind, uint32_t *order,
+    uint32_t count[TSL_BUNDLE_GROUPS]) {
+    bool by_sign = kind == TSL_ACTIVATION_NON_NEGATIVE;
+    int16_t bound = by_sign ? TSL_BUNDLE_BOUND_ONE_SIGN : TSL_BUNDLE_BOUND_MAGNITUDES;
+    open_bundles open = {.count = 0};
+    for (size_t magnitude = sort_by_magnitude(b, w) + 1; magnitude-- > 0;) {
+        for (uint32_t g = b->by_magnitude[magnitude], next; g != NONE; g = next) {
+            next = b->next[g]; // before the group enters a bundle's list
+            lane_sums s = sums_of_group(w + g * (size_t)(TSL_PANEL * TSL_K_GROUP), by_sign);
+            place(b, g, &s, bound, &open);
+        }
+    }
+    for (size_t size = TSL_BUNDLE_GROUPS; size > 0; size--) {
+        count[size - 1] = 0;
+        for (size_t i = 0; i < open.count; i++) {
+            if (b->size[i] != size) continue;
+            count[size - 1]++;
+            for (uint32_t g = b->first[i]; g != NONE; g = b->next[g]) *order++ = g;
+        }
+    }
+}
+
+// ---- For a product ----
+
+// Offsets of 32 bits must do.
+static bool offsets_fit(const tsl_product *product, size_t groups) {
+    const tsl_pack_geometry *g = product->geometry;
+    if (groups == 0 || groups > INT32_MAX / (TSL_PANEL * TSL_K_GROUP)) return false;
+    for (size_t t = 0; t < product->n_taps; t++)
+        if (product->taps[t] < INT32_MIN || product->taps[t] > INT32_MAX - (ptrdiff_t)g->k_padded)
+            return false;
+    return true;
+}
+
+static void set_places(
+    const tsl_product *product, const uint32_t *order, size_t groups, tsl_group_place *places) {
+    size_t k4 = product->geometry->k_padded / TSL_K_GROUP;
+    for (size_t i = 0; i < groups; i++) {
+        size_t group = order[i];
+        places[i].a = (int32_t)(product->taps[group / k4] + (ptrdiff_t)(group % k4 * TSL_K_GROUP));
+        places[i].w = (int32_t)(group * TSL_PANEL * TSL_K_GROUP);
+    }
+}
+
+static tslim_status bundle_panels(const tsl_prepare *p, tsl_arena *temporary, const int8_t *packed,
+    size_t groups, const tsl_product *product, tsl_bundles *bundles) {
+    const tsl_pack_geometry *g = product->geometry;
+    tsl_bundler bundler;
+    TSL_TRY(tsl_bundler_create(temporary, groups, &bundler));
+    uint32_t *order = tsl_arena_array(temporary, groups, sizeof(*order));
+    TSL_REQUIRE_MEMORY(order, groups * sizeof(*order));
+    for (size_t i = 0; i < g->groups * g->panels; i++) {
+        tsl_group_place *places = tsl_arena_array(p->arena, groups, sizeof(*places));
+        TSL_REQUIRE_MEMORY(places, groups * sizeof(*places));
+        const int8_t *w = packed + i * g->panel_stride + product->first_tap * g->k_padded * TSL_PANEL;
+        tsl_bundler_run(&bundler, w, product->coefficients->a_kind, order, bundles[i].count);
+        set_places(product, order, groups, places);
+        bundles[i].places = places;
+    }
+    return TSLIM_OK;
+}
+
+tslim_status tsl_product_bundle(const tsl_prepare *p, const int8_t *packed, tsl_product *product) {
+    const tsl_pack_geometry *g = product->geometry;
+    const tsl_rows *rows = &product->rows;
+    size_t groups = product->n_taps * (g->k_padded / TSL_K_GROUP);
+    if (!product->functions->bundles || !product->coefficients->is_int8 || !packed ||
+        rows->count[0] * rows->count[1] * rows->count[2] < MIN_ROWS || !offsets_fit(product, groups))
+        return TSLIM_OK;
+    tsl_bundles *bundles = tsl_arena_array(p->arena, g->groups * g->panels, sizeof(*bundles));
+    TSL_REQUIRE_MEMORY(bundles, g->groups * g->panels * sizeof(*bundles));
+    tsl_arena temporary;
+    tsl_arena_init(&temporary, p->ctx);
+    tslim_status status = bundle_panels(p, &temporary, packed, groups, product, bundles);
+    tsl_arena_clear(&temporary);
+    product->bundles = bundles;
+    return status;
+}

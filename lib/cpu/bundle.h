@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+// Bundles: which groups of four channels an INT8 matrix product may add up in 16 bits before it widens the
+// sums. A choice that depends on the weights, made once, when a session is made; the packed weights stay as
+// they are.
+#ifndef TSL_CPU_BUNDLE_H
+#define TSL_CPU_BUNDLE_H
+
+#include "cpu/product.h"
+
+// A lane of 16 bits holds the products of two neighbouring weights of one output channel, summed over the
+// groups of a bundle. Activations 0..127 reach no further than the weights of one sign do: 258 * 127 < 2^15.
+// Those of either sign reach as far as the magnitudes of all: 255 * 128 < 2^15.
+#define TSL_BUNDLE_BOUND_ONE_SIGN 258
+#define TSL_BUNDLE_BOUND_MAGNITUDES 255
+
+// What sorting one panel's `groups` groups needs: from tsl_bundler_create.
+typedef struct tsl_bundler {
+    size_t groups;
+    uint32_t *next; // group: the next one of its list
+    uint32_t *first; // bundle: its first group
+    uint8_t *size; // bundle: how many groups
+    uint32_t *by_magnitude; // heads of lists of groups
+} tsl_bundler;
+
+tslim_status tsl_bundler_create(tsl_arena *arena, size_t groups, tsl_bundler *b);
+// Bundles of the panel at `w` ([group][16][4]): order[i] is the group in place i, count[i] the number of
+// bundles of i + 1 groups. Larger bundles come first.
+void tsl_bundler_run(const tsl_bundler *b, const int8_t *w, tsl_activation_kind kind, uint32_t *order,
+    uint32_t count[TSL_BUNDLE_GROUPS]);
+
+// Sets product->bundles where the kernels want them and the product has enough rows to gain by them. `packed`
+// are its constant weights, or NULL.
+tslim_status tsl_product_bundle(const tsl_prepare *p, const int8_t *packed, tsl_product *product);
+
+#endif
