@@ -43,8 +43,10 @@ static void add(lane_sums *to, const lane_sums *from) {
     for (size_t i = 0; i < 2 * LANES; i++) to->sum[i] = (int16_t)(to->sum[i] + from->sum[i]);
 }
 
-tslim_status tsl_bundler_create(tsl_arena *arena, size_t groups, tsl_bundler *b) {
-    b->groups = groups;
+tslim_status tsl_bundler_create(
+    tsl_arena *arena, const ptrdiff_t *tap, size_t n_taps, size_t k4, tsl_bundler *b) {
+    size_t groups = n_taps * k4;
+    *b = (tsl_bundler){.tap = tap, .k4 = k4, .groups = groups};
     b->next = tsl_arena_array(arena, groups, sizeof(*b->next));
     b->first = tsl_arena_array(arena, groups, sizeof(*b->first));
     b->size = tsl_arena_array(arena, groups, sizeof(*b->size));
@@ -90,8 +92,16 @@ static void place(const tsl_bundler *b, uint32_t group, const lane_sums *s, int1
     b->first[i] = group;
 }
 
-void tsl_bundler_run(const tsl_bundler *b, const int8_t *w, tsl_activation_kind kind, uint32_t *order,
-    uint32_t count[TSL_BUNDLE_GROUPS]) {
+static tsl_group_place place_of(const tsl_bundler *b, size_t group) {
+    ptrdiff_t a = b->tap[group / b->k4] + (ptrdiff_t)(group % b->k4 * TSL_K_GROUP);
+    return (tsl_group_place){(int32_t)a, (int32_t)(group * TSL_PANEL * TSL_K_GROUP)};
+}
+
+tslim_status tsl_bundler_run(
+    const tsl_bundler *b, tsl_arena *arena, const int8_t *w, tsl_activation_kind kind, tsl_bundles *bundles) {
+    tsl_group_place *places = tsl_arena_array(arena, b->groups + TSL_BUNDLE_AHEAD, sizeof(*places));
+    TSL_REQUIRE_MEMORY(places, b->groups * sizeof(*places));
+    bundles->places = places;
     bool by_sign = kind == TSL_ACTIVATION_NON_NEGATIVE;
     int16_t bound = by_sign ? TSL_BUNDLE_BOUND_ONE_SIGN : TSL_BUNDLE_BOUND_MAGNITUDES;
     open_bundles open = {.count = 0};
@@ -103,13 +113,14 @@ void tsl_bundler_run(const tsl_bundler *b, const int8_t *w, tsl_activation_kind 
         }
     }
     for (size_t size = TSL_BUNDLE_GROUPS; size > 0; size--) {
-        count[size - 1] = 0;
+        bundles->count[size - 1] = 0;
         for (size_t i = 0; i < open.count; i++) {
             if (b->size[i] != size) continue;
-            count[size - 1]++;
-            for (uint32_t g = b->first[i]; g != NONE; g = b->next[g]) *order++ = g;
+            bundles->count[size - 1]++;
+            for (uint32_t g = b->first[i]; g != NONE; g = b->next[g]) *places++ = place_of(b, g);
         }
     }
+    return TSLIM_OK;
 }
 
 // ---- For a product ----
@@ -124,30 +135,15 @@ static bool offsets_fit(const tsl_product *product, size_t groups) {
     return true;
 }
 
-static void set_places(
-    const tsl_product *product, const uint32_t *order, size_t groups, tsl_group_place *places) {
-    size_t k4 = product->geometry->k_padded / TSL_K_GROUP;
-    for (size_t i = 0; i < groups; i++) {
-        size_t group = order[i];
-        places[i].a = (int32_t)(product->taps[group / k4] + (ptrdiff_t)(group % k4 * TSL_K_GROUP));
-        places[i].w = (int32_t)(group * TSL_PANEL * TSL_K_GROUP);
-    }
-}
-
 static tslim_status bundle_panels(const tsl_prepare *p, tsl_arena *temporary, const int8_t *packed,
-    size_t groups, const tsl_product *product, tsl_bundles *bundles) {
+    const tsl_product *product, tsl_bundles *bundles) {
     const tsl_pack_geometry *g = product->geometry;
     tsl_bundler bundler;
-    TSL_TRY(tsl_bundler_create(temporary, groups, &bundler));
-    uint32_t *order = tsl_arena_array(temporary, groups, sizeof(*order));
-    TSL_REQUIRE_MEMORY(order, groups * sizeof(*order));
+    TSL_TRY(
+        tsl_bundler_create(temporary, product->taps, product->n_taps, g->k_padded / TSL_K_GROUP, &bundler));
     for (size_t i = 0; i < g->groups * g->panels; i++) {
-        tsl_group_place *places = tsl_arena_array(p->arena, groups, sizeof(*places));
-        TSL_REQUIRE_MEMORY(places, groups * sizeof(*places));
         const int8_t *w = packed + i * g->panel_stride + product->first_tap * g->k_padded * TSL_PANEL;
-        tsl_bundler_run(&bundler, w, product->coefficients->a_kind, order, bundles[i].count);
-        set_places(product, order, groups, places);
-        bundles[i].places = places;
+        TSL_TRY(tsl_bundler_run(&bundler, p->arena, w, product->coefficients->a_kind, &bundles[i]));
     }
     return TSLIM_OK;
 }
@@ -163,7 +159,7 @@ tslim_status tsl_product_bundle(const tsl_prepare *p, const int8_t *packed, tsl_
     TSL_REQUIRE_MEMORY(bundles, g->groups * g->panels * sizeof(*bundles));
     tsl_arena temporary;
     tsl_arena_init(&temporary, p->ctx);
-    tslim_status status = bundle_panels(p, &temporary, packed, groups, product, bundles);
+    tslim_status status = bundle_panels(p, &temporary, packed, product, bundles);
     tsl_arena_clear(&temporary);
     product->bundles = bundles;
     return status;

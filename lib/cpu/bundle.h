@@ -13,20 +13,21 @@
 #define TSL_BUNDLE_BOUND_ONE_SIGN 258
 #define TSL_BUNDLE_BOUND_MAGNITUDES 255
 
-// What sorting one panel's `groups` groups needs: from tsl_bundler_create.
+// What sorting one panel's groups needs: from tsl_bundler_create.
 typedef struct tsl_bundler {
-    size_t groups;
+    const ptrdiff_t *tap;
+    size_t k4, groups; // of a kernel position, and of all
     uint32_t *next; // group: the next one of its list
     uint32_t *first; // bundle: its first group
     uint8_t *size; // bundle: how many groups
     uint32_t *by_magnitude; // heads of lists of groups
 } tsl_bundler;
 
-tslim_status tsl_bundler_create(tsl_arena *arena, size_t groups, tsl_bundler *b);
-// Bundles of the panel at `w` ([group][16][4]): order[i] is the group in place i, count[i] the number of
-// bundles of i + 1 groups. Larger bundles come first.
-void tsl_bundler_run(const tsl_bundler *b, const int8_t *w, tsl_activation_kind kind, uint32_t *order,
-    uint32_t count[TSL_BUNDLE_GROUPS]);
+tslim_status tsl_bundler_create(
+    tsl_arena *arena, const ptrdiff_t *tap, size_t n_taps, size_t k4, tsl_bundler *b);
+// Bundles of the panel at `w`, [tap][k4][16][4]; their places come from `arena`.
+tslim_status tsl_bundler_run(
+    const tsl_bundler *b, tsl_arena *arena, const int8_t *w, tsl_activation_kind kind, tsl_bundles *bundles);
 
 // Sets product->bundles where the kernels want them and the product has enough rows to gain by them. `packed`
 // are its constant weights, or NULL.

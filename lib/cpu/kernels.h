@@ -53,11 +53,14 @@ typedef enum tsl_activation_kind {
 
 // Groups of 4 channels whose products fit 16 bits when they are added up: cpu/bundle.h.
 #define TSL_BUNDLE_GROUPS 8 // at most
+#define TSL_BUNDLE_AHEAD 16
 typedef struct tsl_group_place {
     int32_t a, w; // bytes from the start of a row and of a panel's weights
 } tsl_group_place;
 typedef struct tsl_bundles { // of one panel
-    const tsl_group_place *places; // of all groups, bundle after bundle, the largest bundles first
+    // Of all groups, bundle after bundle, the largest bundles first; then zeros, since kernels look ahead to
+    // fetch weights.
+    const tsl_group_place *places;
     uint32_t count[TSL_BUNDLE_GROUPS]; // how many bundles have 1, 2, ... groups
 } tsl_bundles;
 

@@ -109,22 +109,16 @@ static void fill_weights(int8_t *w, size_t bytes) {
 }
 
 static void make_bundles(tslim_context *ctx, operands *o, tsl_activation_kind kind) {
-    size_t k4 = o->k / 4, groups = o->n_taps * k4, panels = (o->n + TSL_PANEL - 1) / TSL_PANEL;
+    size_t panels = (o->n + TSL_PANEL - 1) / TSL_PANEL, panel_stride = o->n_taps * o->k * TSL_PANEL;
     tsl_bundler bundler;
     tsl_arena_init(&o->arena, ctx);
-    uint32_t *order = tsl_arena_array(&o->arena, groups, sizeof(*order));
     o->bundles = tsl_arena_array(&o->arena, panels, sizeof(*o->bundles));
-    if (!order || !o->bundles || tsl_bundler_create(&o->arena, groups, &bundler) != TSLIM_OK) exit(1);
-    for (size_t i = 0; i < panels; i++) {
-        tsl_group_place *places = tsl_arena_array(&o->arena, groups, sizeof(*places));
-        if (!places) exit(1);
-        tsl_bundler_run(&bundler, (int8_t *)o->w + i * groups * 64, kind, order, o->bundles[i].count);
-        for (size_t j = 0; j < groups; j++) {
-            places[j].a = (int32_t)(o->tap[order[j] / k4] + (ptrdiff_t)(order[j] % k4 * 4));
-            places[j].w = (int32_t)order[j] * 64;
-        }
-        o->bundles[i].places = places;
-    }
+    if (!o->bundles || tsl_bundler_create(&o->arena, o->tap, o->n_taps, o->k / 4, &bundler) != TSLIM_OK)
+        exit(1);
+    for (size_t i = 0; i < panels; i++)
+        if (tsl_bundler_run(&bundler, &o->arena, (int8_t *)o->w + i * panel_stride, kind, &o->bundles[i]) !=
+            TSLIM_OK)
+            exit(1);
 }
 
 static operands operands_create(const layer *l, precision p) {
@@ -237,7 +231,8 @@ static void run_depthwise(const tsl_cpu_functions *f, const layer *l, precision 
 }
 
 // Seconds, the best of many runs.
-static double measure(tslim_context *ctx, const tsl_cpu_functions *f, const layer *l, precision p, double seconds) {
+static double measure(
+    tslim_context *ctx, const tsl_cpu_functions *f, const layer *l, precision p, double seconds) {
     operands o = operands_create(l, p);
     if (p != FLOAT) fill_weights(o.w, o.n_taps * o.k * ((o.n + 15) / 16 * 16));
     if (p != FLOAT && l->outputs && f->bundles)

@@ -226,22 +226,15 @@ static void sum_weights(const int8_t *w, size_t n, size_t groups, size_t panel_s
 
 // Bundles of all panels of args->w, from `arena`.
 static const tsl_bundles *bundle(tsl_arena *arena, const tsl_gemm_s8_args *args) {
-    size_t groups = args->n_taps * args->k4, panels = padded(args->n) / TSL_PANEL;
+    size_t panels = padded(args->n) / TSL_PANEL;
     tsl_bundler bundler;
-    assert_int_equal(tsl_bundler_create(arena, groups, &bundler), TSLIM_OK);
-    uint32_t *order = tsl_arena_array(arena, groups, sizeof(*order));
+    assert_int_equal(tsl_bundler_create(arena, tap, args->n_taps, args->k4, &bundler), TSLIM_OK);
     tsl_bundles *bundles = tsl_arena_array(arena, panels, sizeof(*bundles));
-    assert_non_null(order && bundles ? bundles : NULL);
-    for (size_t i = 0; i < panels; i++) {
-        tsl_group_place *places = tsl_arena_array(arena, groups, sizeof(*places));
-        assert_non_null(places);
-        tsl_bundler_run(&bundler, args->w + i * args->panel_stride, args->a_kind, order, bundles[i].count);
-        for (size_t j = 0; j < groups; j++) {
-            places[j].a = (int32_t)(tap[order[j] / args->k4] + (ptrdiff_t)(order[j] % args->k4 * 4));
-            places[j].w = (int32_t)(order[j] * 64);
-        }
-        bundles[i].places = places;
-    }
+    assert_non_null(bundles);
+    for (size_t i = 0; i < panels; i++)
+        assert_int_equal(
+            tsl_bundler_run(&bundler, arena, args->w + i * args->panel_stride, args->a_kind, &bundles[i]),
+            TSLIM_OK);
     return bundles;
 }
 
@@ -304,20 +297,21 @@ static void check_gemm_s8(size_t m, size_t n, size_t n_taps, size_t k4) {
 static void check_bundles(size_t groups, tsl_activation_kind kind) {
     tsl_arena arena;
     tsl_bundler bundler;
-    uint32_t order[64], count[TSL_BUNDLE_GROUPS];
+    tsl_bundles bundles;
     uint64_t seen = 0;
     tsl_arena_init(&arena, ctx);
-    assert_int_equal(tsl_bundler_create(&arena, groups, &bundler), TSLIM_OK);
+    tap[0] = 4;
+    assert_int_equal(tsl_bundler_create(&arena, tap, 1, groups, &bundler), TSLIM_OK);
     fill_weights(groups * 64, below(2));
     const int8_t *w = (int8_t *)w_memory.data;
-    tsl_bundler_run(&bundler, w, kind, order, count);
-    const uint32_t *at = order;
+    assert_int_equal(tsl_bundler_run(&bundler, &arena, w, kind, &bundles), TSLIM_OK);
+    const tsl_group_place *at = bundles.places;
     for (size_t size = TSL_BUNDLE_GROUPS; size > 0; size--) {
-        for (size_t i = 0; i < count[size - 1]; i++, at += size) {
+        for (size_t i = 0; i < bundles.count[size - 1]; i++, at += size) {
             for (size_t lane = 0; lane < 32; lane++) {
                 int reach[2] = {0, 0}; // upwards and downwards, with the worst activations
                 for (size_t k = 0; k < 2 * size; k++) {
-                    int weight = w[at[k / 2] * 64 + lane * 2 + k % 2];
+                    int weight = w[(size_t)at[k / 2].w + lane * 2 + k % 2];
                     int low = kind == TSL_ACTIVATION_NON_NEGATIVE ? 0 : -128;
                     reach[0] += weight > 0 ? weight * 127 : weight * low;
                     reach[1] += weight > 0 ? weight * low : weight * 127;
@@ -327,8 +321,11 @@ static void check_bundles(size_t groups, tsl_activation_kind kind) {
             }
         }
     }
-    assert_int_equal(at - order, groups);
-    for (size_t i = 0; i < groups; i++) seen |= UINT64_C(1) << order[i];
+    assert_int_equal(at - bundles.places, groups);
+    for (at = bundles.places; at < bundles.places + groups; at++) {
+        assert_int_equal(at->a, 4 + at->w / 16);
+        seen |= UINT64_C(1) << (at->w / 64);
+    }
     assert_true(seen == UINT64_MAX >> (64 - groups));
     tsl_arena_clear(&arena);
 }
@@ -336,8 +333,7 @@ static void check_bundles(size_t groups, tsl_activation_kind kind) {
 static void test_bundles(void **unused) {
     (void)unused;
     for (size_t repetition = 0; repetition < 20; repetition++)
-        for (size_t groups = 1; groups <= 64; groups++)
-            check_bundles(groups, (tsl_activation_kind)below(3));
+        for (size_t groups = 1; groups <= 64; groups++) check_bundles(groups, (tsl_activation_kind)below(3));
 }
 
 static void for_all_tails(void (*check)(size_t m, size_t n, size_t n_taps, size_t k), size_t repetitions) {

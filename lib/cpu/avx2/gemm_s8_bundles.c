@@ -51,6 +51,7 @@ TSL_INLINE void multiply_group(const tile_place *t, const tsl_group_place *place
     ptrdiff_t offset = place->a;
     tsl_vi w[2] = {tsl_vi_load(at), tsl_vi_load(at + TSL_VECTOR_BYTES)};
     _mm_prefetch((const char *)at + t->prefetch, _MM_HINT_T1);
+    _mm_prefetch((const char *)t->w + place[TSL_BUNDLE_AHEAD].w, _MM_HINT_T0);
 #define TSL_ROW(height)                                                                                      \
     if (height <= rows) multiply_pairs(t->a[height - 1] + offset, w, kind, first, pairs[height - 1]);
     TSL_TILE_HEIGHTS(TSL_ROW)
