@@ -41,13 +41,30 @@ static void run_row_f32(const rows_task *t, const char *a, const char *z, char *
     conv->weights.functions->depthwise_f32(&args);
 }
 
-static void run_row_s8(const rows_task *t, const char *a, const char *z, char *c) {
+static void look_up(const tsl_cpu_functions *functions, const tsl_depthwise_s8_args *d, const int8_t *table) {
+    tsl_table_s8_args args = {.n = d->channels, .table = table};
+    size_t runs = d->pixels;
+    if (d->c_pixel == (ptrdiff_t)d->channels) { // all pixels of a line at once
+        args.n *= d->pixels;
+        runs = 1;
+    }
+    for (size_t line = 0; line < d->lines; line++)
+        for (size_t i = 0; i < runs; i++) {
+            args.x = args.y = d->c_s8 + (ptrdiff_t)line * d->c_line + (ptrdiff_t)i * d->c_pixel;
+            functions->table_s8(&args);
+        }
+}
+
+static void run_lines_s8(const rows_task *t, const char *a, const char *z, char *c, size_t lines) {
     const tsl_conv *conv = t->conv;
     const tsl_coefficients *k = &conv->coefficients;
+    const tsl_tensor *x = &conv->input.view, *y = &conv->output.view, *residual = &conv->residual.view;
     tsl_depthwise_s8_args args = {.a = a,
         .a_kind = k->a_kind,
         .tap = conv->taps,
         .n_taps = conv->weights.geometry.n_taps,
+        .tap_columns = (size_t)conv->window.kernel[1],
+        .lines = lines,
         .w = t->w,
         .acc_init = conv->start,
         .scale = k->scale,
@@ -56,41 +73,44 @@ static void run_row_s8(const rows_task *t, const char *a, const char *z, char *c
         .z_scale = k->z_scale,
         .lo = k->lo,
         .hi = k->hi};
-    args.a_pixel = conv->window.stride[1] * conv->input.view.strides[3] * size_of(&conv->input.view);
-    args.c_pixel = conv->output.view.strides[3] * size_of(&conv->output.view);
-    args.z_pixel = z ? conv->residual.view.strides[3] * size_of(&conv->residual.view) : 0;
-    args.pixels = (size_t)conv->output.view.dims[3];
-    args.channels = (size_t)conv->output.view.dims[1];
+    args.a_pixel = conv->window.stride[1] * x->strides[3] * size_of(x);
+    args.a_line = conv->window.stride[0] * x->strides[2] * size_of(x);
+    args.c_pixel = y->strides[3] * size_of(y);
+    args.c_line = y->strides[2] * size_of(y);
+    args.z_pixel = z ? residual->strides[3] * size_of(residual) : 0;
+    args.z_line = z ? residual->strides[2] * size_of(residual) : 0;
+    args.pixels = (size_t)y->dims[3];
+    args.channels = (size_t)y->dims[1];
     if (k->to_float)
         args.c_f32 = (float *)(void *)c;
     else
         args.c_s8 = (int8_t *)c;
     conv->weights.functions->depthwise_s8(&args);
-    if (!k->table) return;
-    tsl_table_s8_args table = {
-        .x = args.c_s8, .y = args.c_s8, .n = args.pixels * args.channels, .table = k->table};
-    if (args.c_pixel == (ptrdiff_t)args.channels) {
-        conv->weights.functions->table_s8(&table);
-        return;
-    }
-    table.n = args.channels;
-    for (size_t i = 0; i < args.pixels; i++, table.x = table.y += args.c_pixel)
-        conv->weights.functions->table_s8(&table);
+    if (k->table) look_up(conv->weights.functions, &args, k->table);
 }
+
+// Lines of a piece stay in the nearest cache between the product and the table.
+#define MOST_BYTES ((size_t)16 * 1024)
 
 static void run_rows(void *data, size_t begin, size_t end, uint32_t worker) {
     (void)worker;
     const rows_task *t = data;
     const tsl_conv *conv = t->conv;
-    for (size_t i = begin; i < end; i++) {
-        int64_t n = (int64_t)i / conv->output.view.dims[2], y = (int64_t)i % conv->output.view.dims[2];
-        const char *a = t->a + row_offset(&conv->input.view, n, y * conv->window.stride[0]);
-        const char *z = t->z ? t->z + row_offset(&conv->residual.view, n, y) : NULL;
-        char *c = t->c + row_offset(&conv->output.view, n, y);
-        if (conv->coefficients.is_int8)
-            run_row_s8(t, a, z, c);
-        else
+    const tsl_tensor *y = &conv->output.view;
+    const size_t height = (size_t)y->dims[2], most = MOST_BYTES / (size_t)(y->dims[1] * y->dims[3] + 1) + 1;
+    for (size_t i = begin, lines; i < end; i += lines) {
+        int64_t n = (int64_t)(i / height), row = (int64_t)(i % height);
+        const char *a = t->a + row_offset(&conv->input.view, n, row * conv->window.stride[0]);
+        const char *z = t->z ? t->z + row_offset(&conv->residual.view, n, row) : NULL;
+        char *c = t->c + row_offset(y, n, row);
+        lines = 1;
+        if (!conv->coefficients.is_int8) {
             run_row_f32(t, a, z, c);
+            continue;
+        }
+        lines = end - i < height - (size_t)row ? end - i : height - (size_t)row;
+        if (lines > most) lines = most;
+        run_lines_s8(t, a, z, c, lines);
     }
 }
 

@@ -104,11 +104,14 @@ typedef struct tsl_depthwise_f32_args {
 } tsl_depthwise_f32_args;
 
 typedef struct tsl_depthwise_s8_args {
-    const void *a;
+    const void *a; // up to 63 bytes past the last channel of a pixel are read
     tsl_activation_kind a_kind;
     ptrdiff_t a_pixel;
     const ptrdiff_t *tap;
     size_t n_taps, pixels, channels;
+    size_t tap_columns; // where tap[r * tap_columns + c] = tap[r * tap_columns] + c * (tap[1] - tap[0]); else 0
+    size_t lines; // rows of output pixels, with the steps in bytes from one to the next
+    ptrdiff_t a_line, c_line, z_line;
     const int8_t *w; // [tap][channels padded to 16]
     const int32_t *acc_init;
     const float *scale, *bias;

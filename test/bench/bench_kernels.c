@@ -196,7 +196,7 @@ static void run_gemm(const tsl_cpu_functions *f, const layer *l, precision p, co
 }
 
 static void run_depthwise(const tsl_cpu_functions *f, const layer *l, precision p, const operands *o) {
-    for (size_t row = 0; row < l->side; row++) {
+    for (size_t row = 0; row < (p == FLOAT ? l->side : 1); row++) {
         ptrdiff_t a = o->a_row[row * l->side], c = o->c_row[row * l->side];
         if (p == FLOAT) {
             tsl_depthwise_f32_args args = {.a = (float *)o->a + a / 4,
@@ -217,7 +217,11 @@ static void run_depthwise(const tsl_cpu_functions *f, const layer *l, precision 
                 .a_pixel = o->a_row[1],
                 .tap = o->tap,
                 .n_taps = o->n_taps,
+                .tap_columns = l->window,
                 .pixels = l->side,
+                .lines = l->side,
+                .a_line = o->a_row[l->side],
+                .c_line = o->c_row[l->side],
                 .channels = o->n,
                 .w = o->w,
                 .scale = o->scale,

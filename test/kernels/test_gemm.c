@@ -388,21 +388,41 @@ static void check_depthwise_f32(size_t pixels, size_t channels, size_t n_taps) {
     }
 }
 
+// A square window; its side.
+static size_t place_window(size_t side, size_t column) {
+    size_t row = column * side + below(9);
+    for (size_t t = 0; t < side * side; t++) tap[t] = (ptrdiff_t)(t / side * row + t % side * column);
+    guarded_resize(&a_memory, a_memory.bytes + (side - 1) * (row + column));
+    return side;
+}
+
 static void check_depthwise_s8(size_t pixels, size_t channels, size_t n_taps) {
     tsl_activation_kind kind = (tsl_activation_kind)below(3);
     bool extreme = below(3) == 0, to_float = below(4) == 0;
-    size_t a_pixel = channels + below(3), gap = below(3), unit = to_float ? sizeof(float) : 1;
-    guarded_resize(&a_memory, (pixels - 1) * a_pixel + channels);
-    place_taps(n_taps, a_pixel, 1);
+    size_t gap = below(3), unit = to_float ? sizeof(float) : 1, lines = between(1, 3);
+    size_t column = channels + below(3), a_pixel = column * between(1, 3), tap_columns = 0;
+    size_t a_line = (pixels - 1) * a_pixel + below(9), c_line = pixels * (channels + gap) + below(3);
+    size_t z_line = pixels * (channels + 1);
+    guarded_resize(&a_memory, (lines - 1) * a_line + (pixels - 1) * a_pixel + channels);
+    if (n_taps == 9 || n_taps == 25)
+        tap_columns = place_window(n_taps == 9 ? 3 : 5, column);
+    else
+        place_taps(n_taps, a_pixel, 1);
+    guarded_resize(&a_memory, a_memory.bytes + 63);
     fill_activations(kind, extreme);
     fill_weights(n_taps * padded(channels), extreme);
     int32_t *init = guarded_resize(&init_memory, padded(channels) * sizeof(int32_t));
     for (size_t j = 0; j < padded(channels); j++) init[j] = (int32_t)random_32() >> 16;
-    guarded_resize(&c_memory, ((pixels - 1) * (channels + gap) + channels) * unit);
-    guarded_resize(&z_memory, (pixels - 1) * (channels + 1) + channels);
+    guarded_resize(&c_memory, ((lines - 1) * c_line + (pixels - 1) * (channels + gap) + channels) * unit);
+    guarded_resize(&z_memory, (lines - 1) * z_line + (pixels - 1) * (channels + 1) + channels);
     fill_int8(&z_memory);
     clear_outputs();
     tsl_depthwise_s8_args args = {.a = a_memory.data,
+        .tap_columns = tap_columns,
+        .lines = lines,
+        .a_line = (ptrdiff_t)a_line,
+        .c_line = (ptrdiff_t)(c_line * unit),
+        .z_line = (ptrdiff_t)z_line,
         .a_kind = kind,
         .a_pixel = (ptrdiff_t)a_pixel,
         .tap = tap,
@@ -432,8 +452,9 @@ static void check_depthwise_s8(size_t pixels, size_t channels, size_t n_taps) {
 static void for_all_depthwise_tails(void (*check)(size_t pixels, size_t channels, size_t n_taps)) {
     for (size_t repetition = 0; repetition < 4; repetition++)
         for (size_t pixels = 1; pixels <= 9; pixels++)
-            for (size_t channels = 1; channels <= 140; channels++) check(pixels, channels, between(1, 9));
-    static const size_t windows[] = {25, 49, 121, 128, 129, MAX_TAPS};
+            for (size_t channels = 1; channels <= 140; channels++)
+                check(pixels, channels, below(3) ? between(1, 9) : 9);
+    static const size_t windows[] = {9, 25, 25, 49, 121, 128, 129, MAX_TAPS};
     for (size_t i = 0; i < sizeof(windows) / sizeof(windows[0]); i++)
         for (size_t j = 0; j < 20; j++) check(between(1, 20), between(1, 200), windows[i]);
 }

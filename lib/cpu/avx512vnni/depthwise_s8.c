@@ -3,8 +3,8 @@
 #include "cpu/avx512vnni/avx512vnni.h"
 #include "cpu/x86/dot_vnni.h"
 
-#include "cpu/x86/depthwise_s8.h"
+#include "cpu/x86/depthwise_columns_512.h"
 
 void tsl_avx512vnni_depthwise_s8(const tsl_depthwise_s8_args *args) {
-    depthwise_s8(args);
+    if (!depthwise_columns(args)) depthwise_s8(args);
 }

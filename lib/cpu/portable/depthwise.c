@@ -40,7 +40,7 @@ static int32_t accumulate(const tsl_depthwise_s8_args *d, ptrdiff_t pixel, size_
     return sum;
 }
 
-void tsl_portable_depthwise_s8(const tsl_depthwise_s8_args *d) {
+static void line_s8(const tsl_depthwise_s8_args *d) {
     for (size_t p = 0; p < d->pixels; p++) {
         ptrdiff_t pixel = (ptrdiff_t)p;
         const int8_t *z = d->z ? d->z + pixel * d->z_pixel : NULL;
@@ -52,5 +52,19 @@ void tsl_portable_depthwise_s8(const tsl_depthwise_s8_args *d) {
             else
                 ((float *)(void *)((char *)d->c_f32 + pixel * d->c_pixel))[j] = tsl_clamp(y, d->lo, d->hi);
         }
+    }
+}
+
+void tsl_portable_depthwise_s8(const tsl_depthwise_s8_args *args) {
+    for (size_t i = 0; i < args->lines; i++) {
+        tsl_depthwise_s8_args line = *args;
+        ptrdiff_t at = (ptrdiff_t)i;
+        line.a = (const char *)args->a + at * args->a_line;
+        if (args->z) line.z = args->z + at * args->z_line;
+        if (args->c_s8)
+            line.c_s8 = args->c_s8 + at * args->c_line;
+        else
+            line.c_f32 = (float *)(void *)((char *)args->c_f32 + at * args->c_line);
+        line_s8(&line);
     }
 }

@@ -153,17 +153,19 @@ static __attribute__((noinline)) void store_f32(const tsl_depthwise_s8_args *d, 
 
 TSL_INLINE void all_pixels(const tsl_depthwise_s8_args *d, const depthwise_block *block, size_t channel,
     const bool whole, const tsl_activation_kind kind) {
-    for (size_t p = 0; p < d->pixels; p++) {
-        ptrdiff_t pixel = (ptrdiff_t)p;
+    for (size_t p = 0; p < d->pixels * d->lines; p++) {
+        ptrdiff_t pixel = (ptrdiff_t)(p % d->pixels), line = (ptrdiff_t)(p / d->pixels);
         tsl_vi sum[4];
-        accumulate(block, (const char *)d->a + pixel * d->a_pixel + channel, whole, kind, sum);
-        const int8_t *z = d->z ? d->z + pixel * d->z_pixel : NULL;
+        const char *a = (const char *)d->a + line * d->a_line + pixel * d->a_pixel;
+        accumulate(block, a + channel, whole, kind, sum);
+        const int8_t *z = d->z ? d->z + line * d->z_line + pixel * d->z_pixel : NULL;
+        const ptrdiff_t at = line * d->c_line + pixel * d->c_pixel;
         if (d->c_s8) {
-            store_s8(d, block, d->c_s8 + pixel * d->c_pixel + channel, z ? z + channel : NULL, whole, sum);
+            store_s8(d, block, d->c_s8 + at + channel, z ? z + channel : NULL, whole, sum);
         } else {
             int32_t sums[4][TSL_LANES];
             for (int q = 0; q < 4; q++) tsl_vi_store(sums[q], sum[q]);
-            float *c = tsl_writable_floats_at(d->c_f32, pixel * d->c_pixel);
+            float *c = tsl_writable_floats_at(d->c_f32, at);
             store_f32(d, block, channel, c, z, (const int32_t(*)[TSL_LANES])sums);
         }
     }

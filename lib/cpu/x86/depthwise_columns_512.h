@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: Apache-2.0
+// INT8 depthwise convolution by columns, for the usual windows: 3 or 5 columns, up to 8 rows, stride 1 or 2.
+// The bytes of four rows of one input column are interleaved once, so that each int32 holds four taps of one
+// channel, and multiplied into all output pixels that the column belongs to, whose sums stay in registers.
+//
+// A vector holds 64 channels of one pixel. Where fewer are left it holds 32 channels of two pixels or 16 of
+// four: the line is cut into segments that go side by side, each in its 16-byte lanes. The last segment
+// starts so that it ends with the line; pixels that two segments share are computed twice.
+#ifndef TSL_CPU_X86_DEPTHWISE_COLUMNS_512_H
+#define TSL_CPU_X86_DEPTHWISE_COLUMNS_512_H
+
+#include "cpu/x86/depthwise_s8.h"
+#include "cpu/x86/finish_s8_512.h"
+
+#define TSL_MOST_COLUMNS 5
+#define TSL_MOST_ROW_GROUPS 2
+
+typedef struct columns_block {
+    _Alignas(64) int8_t w[TSL_MOST_ROW_GROUPS][TSL_MOST_COLUMNS][4][64];
+    _Alignas(64) int32_t first[4][TSL_LANES];
+    _Alignas(64) float scale[4][TSL_LANES], bias[4][TSL_LANES];
+    tsl_vi flip; // to unsigned activations
+    ptrdiff_t row[4 * TSL_MOST_ROW_GROUPS]; // offsets of the kernel's rows; past the last: any
+    ptrdiff_t column;
+    size_t width; // channels, of each segment
+    size_t length; // output pixels of a segment
+    ptrdiff_t a[4], c[4]; // offsets of the segments' first pixels
+} columns_block;
+
+// `count` values of 4 bytes, repeated for each segment, in the order of the sums; zeros elsewhere.
+static inline void spread_words(void *to, const void *from, size_t count, size_t segments) {
+    char values[256] = {0};
+    for (size_t s = 0; s < segments; s++) memcpy(values + 256 / segments * s, from, count * 4);
+    reorder(to, values, 64);
+}
+
+static inline tsl_vi spread_bytes(const int8_t *from, size_t count, size_t segments) {
+    char values[64] = {0};
+    for (size_t s = 0; s < segments; s++) memcpy(values + 64 / segments * s, from, count);
+    return tsl_vi_load(values);
+}
+
+static inline void set_columns_block(
+    const tsl_depthwise_s8_args *d, size_t channel, size_t segments, size_t columns, columns_block *b) {
+    const size_t rows = d->n_taps / columns, w_tap = (d->channels + TSL_PANEL - 1) / TSL_PANEL * TSL_PANEL;
+    const size_t padded = tsl_smaller(w_tap - channel, 64 / segments);
+    const tsl_vi ones = tsl_vi_set_bytes(1);
+    tsl_vi sum[4] = {tsl_vi_zero(), tsl_vi_zero(), tsl_vi_zero(), tsl_vi_zero()};
+    b->width = tsl_smaller(d->channels - channel, 64 / segments);
+    b->column = d->tap[1] - d->tap[0];
+    b->flip = tsl_vi_set_bytes(d->a_kind == TSL_ACTIVATION_S8 ? -128 : 0);
+    for (size_t k = 0; k < 4 * TSL_MOST_ROW_GROUPS; k++)
+        b->row[k] = d->tap[tsl_smaller(k, rows - 1) * columns];
+    for (size_t group = 0; 4 * group < rows; group++)
+        for (size_t k = 0; k < columns; k++) {
+            tsl_vi tap[4], bytes[4];
+            for (size_t i = 0; i < 4; i++) {
+                size_t row = 4 * group + i;
+                tap[i] = row < rows
+                             ? spread_bytes(d->w + (row * columns + k) * w_tap + channel, padded, segments)
+                             : tsl_vi_zero();
+            }
+            interleave(tap, bytes);
+            for (int q = 0; q < 4; q++) {
+                tsl_vi_store(b->w[group][k][q], bytes[q]);
+                sum[q] = tsl_dot(sum[q], ones, b->w[group][k][q], TSL_ACTIVATION_NON_NEGATIVE);
+            }
+        }
+    memset(b->first, 0, sizeof(b->first));
+    if (d->acc_init) spread_words(b->first, d->acc_init + channel, padded, segments);
+    for (int q = 0; q < 4 && d->a_kind == TSL_ACTIVATION_S8; q++)
+        tsl_vi_store(b->first[q], tsl_vi_subtract(tsl_vi_load(b->first[q]), tsl_vi_times_128(sum[q])));
+    spread_words(b->scale, d->scale + channel, padded, segments);
+    spread_words(b->bias, d->bias + channel, padded, segments);
+    b->length = (d->pixels + segments - 1) / segments;
+    for (size_t s = 0; s < segments; s++) {
+        ptrdiff_t start = (ptrdiff_t)tsl_smaller(s * b->length, d->pixels - b->length);
+        b->a[s] = start * d->a_pixel + (ptrdiff_t)channel;
+        b->c[s] = start * d->c_pixel + (ptrdiff_t)channel;
+    }
+}
+
+// 64 / segments bytes of each segment.
+TSL_INLINE tsl_vi load_segments(const char *from, const ptrdiff_t offset[4], const int segments) {
+    if (segments == 1) return tsl_vi_load(from + offset[0]);
+    if (segments == 2)
+        return _mm512_inserti64x4(
+            _mm512_castsi256_si512(_mm256_loadu_si256((const __m256i *)(const void *)(from + offset[0]))),
+            _mm256_loadu_si256((const __m256i *)(const void *)(from + offset[1])), 1);
+    tsl_vi v = _mm512_castsi128_si512(_mm_loadu_si128((const __m128i *)(const void *)(from + offset[0])));
+    v = _mm512_inserti32x4(v, _mm_loadu_si128((const __m128i *)(const void *)(from + offset[1])), 1);
+    v = _mm512_inserti32x4(v, _mm_loadu_si128((const __m128i *)(const void *)(from + offset[2])), 2);
+    return _mm512_inserti32x4(v, _mm_loadu_si128((const __m128i *)(const void *)(from + offset[3])), 3);
+}
+
+// Four rows of the column at `from`, interleaved.
+TSL_INLINE void load_column(const columns_block *b, const char *from, const int group, const int rows,
+    const int segments, tsl_vi v[4]) {
+    tsl_vi tap[4];
+    TSL_UNROLL
+    for (int i = 0; i < 4; i++)
+        tap[i] = i < rows ? tsl_vi_xor(load_segments(from + b->row[4 * group + i], b->a, segments), b->flip)
+                          : tap[0];
+    interleave(tap, v);
+}
+
+TSL_INLINE void multiply_column(tsl_vi sum[4], const tsl_vi v[4], const tsl_vi w[4]) {
+    TSL_UNROLL
+    for (int q = 0; q < 4; q++) __asm__("vpdpbusd %2, %1, %0" : "+v"(sum[q]) : "v"(v[q]), "v"(w[q]));
+}
+
+// With the weights in memory, where registers are too few for them.
+TSL_INLINE void multiply_column_by_memory(tsl_vi sum[4], const tsl_vi v[4], const int8_t w[4][64]) {
+    TSL_UNROLL
+    for (int q = 0; q < 4; q++)
+        __asm__("vpdpbusd %2, %1, %0" : "+v"(sum[q]) : "v"(v[q]), "m"(*(const tsl_vi *)(const void *)w[q]));
+}
+
+// One pixel of each segment.
+TSL_INLINE void finish_columns(const columns_block *b, const tsl_vi sum[4], int8_t *c, const int segments,
+    const tsl_vi lo, const tsl_vi hi) {
+    tsl_vi q[4];
+    TSL_UNROLL
+    for (int i = 0; i < 4; i++)
+        q[i] = _mm512_cvtps_epi32(
+            tsl_vf_multiply_add(tsl_vi_to_float(sum[i]), tsl_vf_load(b->scale[i]), tsl_vf_load(b->bias[i])));
+    tsl_vi bytes = tsl_vi_pack_16(tsl_vi_pack_32(q[0], q[1]), tsl_vi_pack_32(q[2], q[3]));
+    bytes = _mm512_min_epi8(_mm512_max_epi8(bytes, lo), hi);
+    if (b->width < (size_t)(64 / segments)) {
+        char pieces[64];
+        tsl_vi_store(pieces, bytes);
+        for (int s = 0; s < segments; s++) tsl_copy_few(c + b->c[s], pieces + 64 / segments * s, b->width);
+    } else if (segments == 1) {
+        tsl_vi_store(c + b->c[0], bytes);
+    } else if (segments == 2) {
+        _mm256_storeu_si256((__m256i *)(void *)(c + b->c[0]), _mm512_castsi512_si256(bytes));
+        _mm256_storeu_si256((__m256i *)(void *)(c + b->c[1]), _mm512_extracti64x4_epi64(bytes, 1));
+    } else {
+        _mm_storeu_si128((__m128i *)(void *)(c + b->c[0]), _mm512_castsi512_si128(bytes));
+        _mm_storeu_si128((__m128i *)(void *)(c + b->c[1]), _mm512_extracti32x4_epi32(bytes, 1));
+        _mm_storeu_si128((__m128i *)(void *)(c + b->c[2]), _mm512_extracti32x4_epi32(bytes, 2));
+        _mm_storeu_si128((__m128i *)(void *)(c + b->c[3]), _mm512_extracti32x4_epi32(bytes, 3));
+    }
+}
+
+// Sums of the output pixels that a column belongs to: sum[k] is that of the pixel whose kernel column
+// stride * k (and the next one, at stride 2) this is. The first is the youngest.
+TSL_INLINE void shift_sums(const columns_block *b, tsl_vi sum[][4], const int count) {
+    TSL_UNROLL
+    for (int k = count - 1; k > 0; k--) {
+        TSL_UNROLL
+        for (int q = 0; q < 4; q++) sum[k][q] = sum[k - 1][q];
+    }
+    TSL_UNROLL
+    for (int q = 0; q < 4; q++) sum[0][q] = tsl_vi_load(b->first[q]);
+}
+
+// Columns whose kernel index is `first`, `first` + stride, ... for the pixels of sum[0], sum[1], ...
+TSL_INLINE void add_column(const columns_block *b, const char *a, const int first, const int columns,
+    const int stride, const int rows, const int segments, tsl_vi w[3][4], tsl_vi sum[][4]) {
+    TSL_UNROLL
+    for (int group = 0; 4 * group < rows; group++) {
+        tsl_vi v[4];
+        load_column(b, a, group, rows - 4 * group, segments, v);
+        TSL_UNROLL
+        for (int k = first; k < columns; k += stride) {
+            if (columns == 3)
+                multiply_column(sum[(k - first) / stride], v, w[k]);
+            else
+                multiply_column_by_memory(sum[(k - first) / stride], v, b->w[group][k]);
+        }
+    }
+}
+
+TSL_INLINE void columns_line(const tsl_depthwise_s8_args *d, const columns_block *b, const char *a, int8_t *c,
+    const int columns, const int stride, const int rows, const int segments) {
+    const int live = (columns - 1) / stride + 1; // pixels that a column may belong to
+    const tsl_vi lo = tsl_vi_set_bytes((int)d->lo), hi = tsl_vi_set_bytes((int)d->hi);
+    const size_t steps = b->length + (size_t)live - 1;
+    tsl_vi sum[TSL_MOST_COLUMNS][4], w[3][4];
+    TSL_UNROLL
+    for (int k = 0; k < 3; k++) {
+        TSL_UNROLL
+        for (int q = 0; q < 4; q++) w[k][q] = tsl_vi_load(b->w[0][k][q]);
+    }
+    TSL_UNROLL
+    for (int k = 0; k < live; k++) {
+        TSL_UNROLL
+        for (int q = 0; q < 4; q++) sum[k][q] = tsl_vi_load(b->first[q]);
+    }
+    for (size_t i = 0; i < steps; i++, a += stride * b->column) {
+        add_column(b, a, 0, columns, stride, rows, segments, w, sum);
+        if (i + 1 >= (size_t)live) {
+            finish_columns(b, sum[live - 1], c, segments, lo, hi);
+            c += d->c_pixel;
+        }
+        if (stride == 2 && i + 1 < steps) add_column(b, a + b->column, 1, columns, 2, rows, segments, w, sum);
+        shift_sums(b, sum, live);
+    }
+}
+
+#define TSL_COLUMNS(columns, stride, rows)                                                                   \
+    static __attribute__((noinline)) void columns_##columns##_##stride(                                      \
+        const tsl_depthwise_s8_args *d, const columns_block *b, size_t segments, const char *a, int8_t *c) { \
+        if (segments == 1)                                                                                   \
+            columns_line(d, b, a, c, columns, stride, rows, 1);                                              \
+        else if (segments == 2)                                                                              \
+            columns_line(d, b, a, c, columns, stride, rows, 2);                                              \
+        else                                                                                                 \
+            columns_line(d, b, a, c, columns, stride, rows, 4);                                              \
+    }
+TSL_COLUMNS(3, 1, 3)
+TSL_COLUMNS(3, 2, 3)
+TSL_COLUMNS(5, 1, 5)
+TSL_COLUMNS(5, 2, 5)
+#undef TSL_COLUMNS
+
+typedef void (*columns_function)(
+    const tsl_depthwise_s8_args *d, const columns_block *b, size_t segments, const char *a, int8_t *c);
+
+// NULL when the window is not one of these, or for what is rare: float outputs, residuals.
+static columns_function choose_columns(const tsl_depthwise_s8_args *d) {
+    const size_t columns = d->tap_columns;
+    if (!d->c_s8 || d->z || columns < 3 || d->n_taps != columns * columns || d->pixels == 0) return NULL;
+    const ptrdiff_t column = d->tap[1] - d->tap[0];
+    const int stride = d->a_pixel == column ? 1 : d->a_pixel == 2 * column ? 2 : 0;
+    if (stride == 0 || !tsl_is_bounded(d->scale, d->bias, d->channels, 0)) return NULL;
+    if (columns == 3) return stride == 1 ? columns_3_1 : columns_3_2;
+    if (columns == 5) return stride == 1 ? columns_5_1 : columns_5_2;
+    return NULL;
+}
+
+// False when the window is not one of these.
+static bool depthwise_columns(const tsl_depthwise_s8_args *d) {
+    const columns_function run = choose_columns(d);
+    if (!run) return false;
+    columns_block b;
+    for (size_t channel = 0; channel < d->channels; channel += b.width) {
+        size_t rest = d->channels - channel, segments = rest > 32 ? 1 : rest > 16 ? 2 : 4;
+        if (segments > d->pixels) segments = 1;
+        set_columns_block(d, channel, segments, d->tap_columns, &b);
+        for (size_t i = 0; i < d->lines; i++) {
+            ptrdiff_t line = (ptrdiff_t)i;
+            run(d, &b, segments, (const char *)d->a + line * d->a_line, d->c_s8 + line * d->c_line);
+        }
+    }
+    return true;
+}
+
+#endif
