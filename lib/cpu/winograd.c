@@ -20,7 +20,7 @@
 #define GROUP (GROUP_PANELS * TSL_PANEL)
 // Input channels of a slice: U of a group is 36 * 32 * this many numbers.
 #define SLICE_F32 ((size_t)128)
-#define SLICE_S8 ((size_t)256)
+#define SLICE_S8 ((size_t)128)
 // Points of a block, in bytes, unless its tiles would be too few to make up for transforming the weights
 // again.
 #define BLOCK_BYTES ((size_t)4 << 20)
@@ -105,11 +105,12 @@ static bool is_faster(const tsl_conv *conv, const tsl_winograd *w) {
     bool is_int8 = conv->coefficients.is_int8;
     double tiles = (double)w->tiles, k = (double)w->k, n = (double)(g->panels * TSL_PANEL);
     double pixels = (double)tsl_tensor_elements(&conv->output.view) / (double)g->n;
-    double lanes = is_int8 ? 32 : 16, peak = is_int8 ? 30 : 14;
-    double blocks = (double)divide_up(w->tiles, w->block_tiles);
+    double lanes = is_int8 ? 32 : 16, peak = is_int8 ? 29 : 14;
+    double blocks = (double)divide_up(w->tiles, w->block_tiles),
+           vectors = (double)divide_up(w->k, is_int8 ? 32 : 16);
     double direct = pixels * 9 * k * n / (is_int8 ? 60 : 14.5);
     double products = tiles * 36 * k * n / peak;
-    double transforms = tiles * (k / lanes * 160 + n / 16 * 220) + blocks * k * n / lanes * 110;
+    double transforms = tiles * (vectors * 190 + n / 16 * 220) + blocks * k * n / lanes * 110;
     return (products + transforms) * 1.05 < direct;
 }
 
