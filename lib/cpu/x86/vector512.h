@@ -26,6 +26,12 @@ TSL_INLINE tsl_vf tsl_vf_set(float v) {
 TSL_INLINE tsl_vf tsl_vf_add(tsl_vf a, tsl_vf b) {
     return _mm512_add_ps(a, b);
 }
+TSL_INLINE tsl_vf tsl_vf_subtract(tsl_vf a, tsl_vf b) {
+    return _mm512_sub_ps(a, b);
+}
+TSL_INLINE tsl_vf tsl_vf_multiply(tsl_vf a, tsl_vf b) {
+    return _mm512_mul_ps(a, b);
+}
 TSL_INLINE tsl_vf tsl_vf_multiply_add(tsl_vf a, tsl_vf b, tsl_vf c) {
     return _mm512_fmadd_ps(a, b, c);
 }
