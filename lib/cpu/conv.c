@@ -127,6 +127,7 @@ static tslim_status set_product(tsl_prepare *p, tsl_conv *conv) {
 }
 
 tslim_status tsl_cpu_prepare_conv(tsl_prepare *p, tsl_kernel *kernel) {
+    if (p->step->inputs[0].rank > 4) return tsl_conv_nd_prepare(p, kernel);
     tsl_conv *conv;
     TSL_TRY(tsl_conv_prepare(p, kernel, &conv));
     const tsl_pack_geometry *g = &conv->weights.geometry;

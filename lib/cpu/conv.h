@@ -31,6 +31,9 @@ typedef struct tsl_conv {
 tslim_status tsl_conv_prepare(tsl_prepare *p, tsl_kernel *kernel, tsl_conv **result);
 tslim_status tsl_conv_run(const tsl_run *run);
 
+// Conv and ConvTranspose of more than two spatial axes.
+tslim_status tsl_conv_nd_prepare(tsl_prepare *p, tsl_kernel *kernel);
+
 // Depthwise convolution: the rest of its prepare, and its run.
 tslim_status tsl_conv_depthwise_prepare(tsl_prepare *p, tsl_kernel *kernel, tsl_conv *conv);
 

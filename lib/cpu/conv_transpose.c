@@ -108,6 +108,7 @@ static tslim_status add_phases(const tsl_prepare *p, tsl_conv *conv, const size_
 }
 
 tslim_status tsl_cpu_prepare_conv_transpose(tsl_prepare *p, tsl_kernel *kernel) {
+    if (p->step->inputs[0].rank > 4) return tsl_conv_nd_prepare(p, kernel);
     tsl_conv *conv;
     TSL_TRY(tsl_conv_prepare(p, kernel, &conv));
     if (conv->coefficients.residual) return tsl_cpu_unsupported(p);

@@ -46,6 +46,11 @@ static void read_taps(const tsl_pack_request *request, tsl_taps *taps) {
     const tsl_tensor *w = &request->weights;
     *taps = (tsl_taps){{1, 1}, {1, 1}};
     if (request->op != TSL_OP_CONV && request->op != TSL_OP_CONV_TRANSPOSE) return;
+    if (w->rank > 4) { // in row-major order, also when transposed: see conv_nd.c
+        for (uint32_t axis = 2; axis < w->rank; axis++)
+            taps->kernel[axis + 1 == w->rank] *= (size_t)w->dims[axis];
+        return;
+    }
     for (uint32_t axis = 0; axis + 2 < w->rank; axis++) {
         uint32_t i = axis + (4 - w->rank); // a 1-D kernel has one row
         taps->kernel[i] = (size_t)w->dims[axis + 2];
@@ -73,7 +78,8 @@ static bool is_packable(const tsl_pack_request *request) {
     case TSL_OP_CONV:
     case TSL_OP_CONV_TRANSPOSE: {
         int64_t group = tsl_attrs_int(request->attrs, TSL_ATTR_group, 1);
-        return (w->rank == 3 || w->rank == 4) && group >= 1 && w->dims[0] % group == 0;
+        bool known = w->rank == 3 || w->rank == 4 || (w->rank > 4 && w->dtype == TSLIM_DTYPE_FLOAT);
+        return known && group >= 1 && w->dims[0] % group == 0;
     }
     case TSL_OP_GEMM:
     case TSL_OP_MATMUL:
@@ -151,7 +157,8 @@ tslim_status tsl_pack_geometry_get(const tsl_pack_request *request, tsl_pack_geo
     tsl_pack_geometry g = {.packing = TSL_PACKING_PANELS};
     read_taps(request, &g.taps);
     bool fits = set_sources(request, &g);
-    if (request->op == TSL_OP_CONV && g.groups > 1 && g.n == 1 && g.k == 1) g.packing = TSL_PACKING_DEPTHWISE;
+    if (request->op == TSL_OP_CONV && request->weights.rank <= 4 && g.groups > 1 && g.n == 1 && g.k == 1)
+        g.packing = TSL_PACKING_DEPTHWISE;
     TSL_REQUIRE(fits && set_sizes(request->weights.dtype, &g), TSLIM_ERROR_LIMIT,
         "%s: packed weights too large", tsl_op_get_info(request->op)->name);
     *geometry = g;

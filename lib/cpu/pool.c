@@ -176,8 +176,10 @@ tslim_status tsl_cpu_prepare_pool(tsl_prepare *p, tsl_kernel *kernel) {
     const tsl_step *step = p->step;
     const tsl_tensor *x = &step->inputs[0], *y = &step->outputs[0];
     tsl_window window;
-    TSL_REQUIRE(x->rank == 3 || x->rank == 4, TSLIM_ERROR_UNSUPPORTED, "node '%s': pooling of rank %u",
-        step->name, x->rank);
+    const bool quick_type =
+        (x->dtype == TSLIM_DTYPE_FLOAT || tsl_is_quantized(x)) && y->dtype != TSLIM_DTYPE_NONE;
+    const bool indices = step->n_outputs > 1 && step->outputs[1].dtype != TSLIM_DTYPE_NONE;
+    if (x->rank < 3 || x->rank > 4 || !quick_type || indices) return tsl_cpu_prepare_pool_nd(p, kernel);
     TSL_TRY(tsl_window_read(step->attrs, step->op, x->rank - 2, x->dims + 2, NULL, &window));
     bool fits = x->rank == y->rank && x->dims[0] == y->dims[0] && x->dims[1] == y->dims[1] &&
                 y->dims[x->rank - 1] == window.out[1] && (x->rank == 3 || y->dims[2] == window.out[0]);

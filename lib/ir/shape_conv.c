@@ -76,8 +76,8 @@ tslim_status tsl_shape_of_conv(const tslim_graph *graph, const tsl_node *node, t
     if (!x->known || !w->known) return TSLIM_OK;
     TSL_TRY(require_rank(input, 3, TSLIM_MAX_RANK));
     TSL_TRY(require_rank(weights, x->rank, x->rank));
-    tsl_window window;
-    TSL_TRY(tsl_window_read(&node->attrs, node->op, x->rank - 2, x->dims + 2, w->dims + 2, &window));
+    tsl_window_nd window;
+    TSL_TRY(tsl_window_nd_read(&node->attrs, node->op, x->rank - 2, x->dims + 2, w->dims + 2, &window));
     TSL_REQUIRE(w->dims[1] <= INT32_MAX, TSLIM_ERROR_LIMIT, "weights of %" PRId64 " channels", w->dims[1]);
     TSL_TRY(check_channels(node, x, w, window.group));
     int64_t features = w->dims[0];
@@ -85,7 +85,7 @@ tslim_status tsl_shape_of_conv(const tslim_graph *graph, const tsl_node *node, t
     *out = (tsl_shape){.known = true, .rank = x->rank};
     tsl_shape_copy_dim(out, 0, x, 0);
     tsl_shape_set_dim(out, 1, features);
-    for (uint32_t i = 2; i < x->rank; i++) tsl_shape_set_dim(out, i, window.out[i + 2 - x->rank]);
+    for (uint32_t i = 2; i < x->rank; i++) tsl_shape_set_dim(out, i, window.out[i - 2]);
     return TSLIM_OK;
 }
 
@@ -228,10 +228,12 @@ tslim_status tsl_shape_pool(tslim_graph *graph, const tsl_node *node) {
     TSL_TRY(tsl_require_type(input, types));
     TSL_TRY(require_rank(input, 3, TSLIM_MAX_RANK));
     tsl_shape out = input->shape;
-    if (!out.known) return tsl_set_output(graph, node, 0, input->dtype, &out);
-    tsl_window window;
-    TSL_TRY(tsl_window_read(&node->attrs, node->op, out.rank - 2, out.dims + 2, NULL, &window));
-    for (uint32_t i = 2; i < out.rank; i++) tsl_shape_set_dim(&out, i, window.out[i + 2 - out.rank]);
+    if (out.known) {
+        tsl_window_nd window;
+        TSL_TRY(tsl_window_nd_read(&node->attrs, node->op, out.rank - 2, out.dims + 2, NULL, &window));
+        for (uint32_t i = 2; i < out.rank; i++) tsl_shape_set_dim(&out, i, window.out[i - 2]);
+    }
+    TSL_TRY(tsl_set_output_exact(graph, node, 1, TSLIM_DTYPE_INT64, &out)); // Indices
     return tsl_set_output(graph, node, 0, input->dtype, &out);
 }
 
@@ -243,6 +245,27 @@ tslim_status tsl_shape_global_pool(tslim_graph *graph, const tsl_node *node) {
     for (uint32_t i = 2; i < out.rank; i++) {
         TSL_REQUIRE(out.dims[i] != 0, TSLIM_ERROR_INVALID_ARGUMENT, "dim %u of '%s' is 0", i, input->name);
         tsl_shape_set_dim(&out, i, 1);
+    }
+    return tsl_set_output(graph, node, 0, input->dtype, &out);
+}
+
+tslim_status tsl_shape_max_unpool(tslim_graph *graph, const tsl_node *node) {
+    const tsl_value *input = tsl_node_input(graph, node, 0), *indices = tsl_node_input(graph, node, 1);
+    TSL_TRY(tsl_require_type(input, TSL_TYPES_FLOAT));
+    TSL_TRY(tsl_require_type(indices, TSL_TYPE(INT64)));
+    TSL_TRY(require_rank(input, 3, TSLIM_MAX_RANK));
+    tsl_shape out = input->shape;
+    tsl_numbers sizes;
+    TSL_TRY(tsl_find_ints(graph, node, TSL_ATTR_UNKNOWN, 2, &sizes));
+    if (!out.known) return tsl_set_output(graph, node, 0, input->dtype, &out);
+    TSL_REQUIRE(!sizes.present || tsl_dims_agree(sizes.count, out.rank), TSLIM_ERROR_INVALID_ARGUMENT,
+        "%" PRId64 " sizes for a tensor of rank %u", sizes.count, out.rank);
+    int64_t inferred[TSLIM_MAX_RANK];
+    TSL_TRY(tsl_unpool_dims(&node->attrs, out.rank, out.dims, inferred));
+    for (uint32_t i = 0; i < out.rank; i++) {
+        const int64_t dim = sizes.known ? tsl_numbers_int(&sizes, i) : sizes.present ? -1 : inferred[i];
+        TSL_REQUIRE(!sizes.known || dim >= 0, TSLIM_ERROR_INVALID_ARGUMENT, "size %u is %" PRId64, i, dim);
+        if (i >= 2 || dim != out.dims[i]) tsl_shape_set_dim(&out, i, dim);
     }
     return tsl_set_output(graph, node, 0, input->dtype, &out);
 }

@@ -81,6 +81,11 @@ static bool reads_behind_callers_memory(const tslim_graph *graph, const tsl_node
     return value && value->producer == TSL_NONE && tslim_dtype_size(value->dtype) == 1;
 }
 
+// Weights that are computed are packed at each run, from row-major order.
+static bool is_weights(const tsl_node *node, uint32_t input) {
+    return input == 1 && (node->op == TSL_OP_CONV || node->op == TSL_OP_CONV_TRANSPOSE);
+}
+
 static tsl_layout choose_any(const tslim_graph *graph, const tsl_node *node) {
     // Transpose changes the meaning of the axes: what was last before says nothing about after.
     if (node->op == TSL_OP_TRANSPOSE) return TSL_LAYOUT_ROW_MAJOR;
@@ -106,7 +111,8 @@ static tslim_status assign_node(layouts *l, uint32_t n) {
         bool copy = (rule == TSL_RULE_CHANNELS_LAST && needs_border(graph, node)) ||
                     reads_behind_callers_memory(graph, node);
         for (uint32_t i = 0; i < graph->nodes[n].n_inputs; i++)
-            TSL_TRY(want(l, n, i, layout, copy && i == 0));
+            TSL_TRY(want(
+                l, n, i, is_weights(&graph->nodes[n], i) ? TSL_LAYOUT_ROW_MAJOR : layout, copy && i == 0));
     }
     node = &graph->nodes[n];
     for (uint32_t i = 0; i < node->n_outputs; i++) {

@@ -34,11 +34,9 @@ EXCEPTIONS = {
     "test_hammingwindow_symmetric_expanded", "test_hannwindow_expanded", "test_hannwindow_symmetric_expanded",
     # boxes are not implemented
     "test_resize_tf_crop_and_resize",
-    # optional results that are not implemented
-    "test_maxpool_with_argmax_2d_precomputed_pads", "test_maxpool_with_argmax_2d_precomputed_strides",
 }
 # Of the operators that are implemented: what the rows above, shapes of three spatial dims and training leave out.
-UNSUPPORTED_BUT_KNOWN = {"AveragePool", "MaxPool", "ConvTranspose", "Conv", "Dropout", "BatchNormalization"}
+UNSUPPORTED_BUT_KNOWN = {"Dropout"}
 
 
 

@@ -171,7 +171,70 @@ def matrix_product():
     return Case("MatMul", [("a", a), ("b", b)], constant=[name for name in "ab" if chance(0.25)])
 
 
-MAKERS = [recurrent, normalization, matrix_product]
+# ---- Windows ----
+
+def window(rank, op):
+    """Attributes for sizes that make sense, or not: what does not is refused by both."""
+    kernel = [number(1, 4) for _ in range(rank)]
+    attributes = dict(kernel_shape=kernel)
+    if chance(0.6):
+        attributes["strides"] = [number(1, 3) for _ in range(rank)]
+    if chance(0.3) and op != "LpPool":
+        attributes["dilations"] = [number(1, 2) for _ in range(rank)]
+    padding = pick("none", "pads", "same")
+    if padding == "pads":
+        attributes["pads"] = [number(0, kernel[i % rank] - 1) for i in range(2 * rank)]
+    elif (padding == "same" and "dilations" not in attributes and op != "ConvTranspose" and
+          all(k >= s for k, s in zip(kernel, attributes.get("strides", [1] * rank)))):  # or padding would be negative
+        attributes["auto_pad"] = pick("SAME_UPPER", "SAME_LOWER", "VALID")
+    return attributes
+
+
+def convolution():
+    op, rank = pick("Conv", "ConvTranspose"), pick(1, 2, 3, 3)
+    group, ins, outs = pick(1, 1, 2, 3), number(1, 5), number(1, 6)
+    attributes = window(rank, op)
+    space = [number(3, 9) for _ in range(rank)]
+    kernel = attributes["kernel_shape"]
+    if op == "Conv":
+        w = floats(group * outs, ins, *kernel)
+    else:
+        w = floats(group * ins, outs, *kernel)
+        strides = attributes.get("strides", [1] * rank)
+        if chance(0.3):
+            attributes["output_padding"] = [number(0, s - 1) for s in strides]
+        elif chance(0.2):
+            attributes["output_shape"] = [(d - 1) * s + k for d, s, k in zip(space, strides, kernel)]
+            attributes.pop("dilations", None)
+            attributes.pop("pads", None)
+    bias = floats(group * outs) if chance(0.5) else None
+    return Case(op, [("x", floats(number(1, 2), group * ins, *space)), ("w", w), ("b", bias)], group=group,
+                constant=["w", "b"] if chance(0.7) else [], tolerance=2e-5, **attributes)
+
+
+def pooling():
+    op, rank = pick("MaxPool", "AveragePool", "LpPool", "GlobalAveragePool", "GlobalMaxPool", "GlobalLpPool"), number(1, 3)
+    x = floats(number(1, 2), number(1, 20), *(number(7, 10) for _ in range(rank)))
+    if op.startswith("Global"):
+        return Case(op, [("x", x)], p=pick(1, 2, 3) if op == "GlobalLpPool" else None)
+    attributes, outputs, opset = window(rank, op), 1, 12
+    if op == "AveragePool":
+        opset = pick(11, 19)
+        attributes["count_include_pad"] = pick(0, 1)
+        if opset < 19:
+            attributes.pop("dilations", None)
+    elif op == "LpPool":
+        opset = pick(11, 18)
+        attributes["p"] = pick(1, 2, 3)
+    elif chance(0.5):
+        outputs = 2
+        attributes["storage_order"] = pick(0, 1)
+    if "auto_pad" not in attributes and op != "LpPool":
+        attributes["ceil_mode"] = pick(0, 1)
+    return Case(op, [("x", x)], outputs, opset=opset, **attributes)
+
+
+MAKERS = [recurrent, normalization, matrix_product, convolution, pooling]
 
 
 def reference(case):

@@ -43,7 +43,7 @@ static void test_conv_failures(void **state) {
     (void)state;
     const tslim_status invalid = TSLIM_ERROR_INVALID_ARGUMENT;
     conv((int64_t[]){1, 1, 3, 3}, (int64_t[]){1, 1, 7, 7});
-    expect_failure(invalid, "kernel 7x7 with dilation 1x1 does not fit input 3x3 with pads 0,0,0,0");
+    expect_failure(invalid, "kernel 7x7 with dilation 1x1 does not fit input 3x3 with pads 0x0 and 0x0");
     conv((int64_t[]){1, 1, 3, 3}, (int64_t[]){1, 1, 3, 3});
     attr_ints(TSL_ATTR_strides, DIMS(1, -1));
     expect_failure(invalid, "strides holds -1");
@@ -82,10 +82,10 @@ static void test_conv_failures(void **state) {
     add(TSL_OP_CONV, 1);
     expect_failure(invalid, "operand 1 is absent");
     start(17);
-    value(DIMS(1, 1, 3, 3, 3));
+    value(DIMS(1, 1, 3, 4, 5));
     value(DIMS(1, 1, 3, 3, 3));
     add(TSL_OP_CONV, 1);
-    expect_failure(TSLIM_ERROR_UNSUPPORTED, "3 spatial dims");
+    expect("1x1x1x2x3");
 }
 
 static void transposed(void) {
