@@ -469,7 +469,9 @@ static void test_depthwise_s8(void **unused) {
     for_all_depthwise_tails(check_depthwise_s8);
 }
 
-int main(void) {
+// test_gemm [PATTERN]: tests by name
+int main(int argc, char **argv) {
+    if (argc > 1) cmocka_set_test_filter(argv[1]);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_gemm_f32),
         cmocka_unit_test(test_bundles),
