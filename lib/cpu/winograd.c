@@ -298,6 +298,19 @@ static void multiply_s16(const job *j, const share *q, size_t slice) {
     }
 }
 
+static void look_up(const job *j, const tsl_winograd_output_args *o) {
+    ptrdiff_t pixels[TILE * TILE];
+    tsl_table_s8_args args = {.x = o->c_s8,
+        .y = o->c_s8,
+        .n = o->channels,
+        .row = pixels,
+        .n_rows = o->rows * o->columns,
+        .table = j->conv->coefficients.table};
+    for (size_t i = 0; i < args.n_rows; i++)
+        pixels[i] = (ptrdiff_t)(i / o->columns) * o->c_row + (ptrdiff_t)(i % o->columns) * o->c_column;
+    j->functions->table_s8(&args);
+}
+
 static void transform_outputs(const job *j, const share *q) {
     const tsl_conv *conv = j->conv;
     const tsl_coefficients *k = &conv->coefficients;
@@ -330,6 +343,7 @@ static void transform_outputs(const job *j, const share *q) {
         else
             args.c_s8 = (int8_t *)c;
         (k->is_int8 ? j->functions->winograd_output_s8 : j->functions->winograd_output_f32)(&args);
+        if (k->table) look_up(j, &args);
     }
 }
 

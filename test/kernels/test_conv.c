@@ -18,6 +18,7 @@ typedef struct conv_case {
     tsl_tensor inputs[4];
     bool has_bias, has_residual, winograd; // winograd: of its shape, and by that method where it is possible
     tsl_step step;
+    uint8_t table[256];
 } conv_case;
 
 static tslim_context *context;
@@ -176,6 +177,10 @@ static void make_step(conv_case *t) {
         .epilogue = {.residual = -1, .lo = -INFINITY, .hi = INFINITY},
         .winograd = t->winograd ? TSL_WINOGRAD_WHERE_POSSIBLE : TSL_WINOGRAD_NEVER};
     if (t->has_residual) t->step.epilogue.residual = 3;
+    if (t->y.tensor.dtype == TSLIM_DTYPE_INT8 && one_in(3)) {
+        for (int i = 0; i < 256; i++) t->table[i] = (uint8_t)random_between(0, 255);
+        t->step.epilogue.table = t->table;
+    }
     if (one_in(2)) return;
     t->step.epilogue.clamp = true;
     t->step.epilogue.lo = one_in(2) ? 0 : -0.3f;
@@ -258,6 +263,7 @@ static void check_int8(const conv_case *t, sum s, int64_t channel, int64_t index
     if (to_int8) y = nearbyintf(y);
     y = fmaxf(y, bound(e->clamp ? e->lo : -INFINITY, y_scale, to_int8));
     y = fminf(y, bound(e->clamp ? e->hi : INFINITY, y_scale, to_int8));
+    if (e->table) y = (float)(int8_t)e->table[(uint8_t)(int8_t)y];
     double actual = test_tensor_get(&t->y.tensor, index);
     if (!(actual == (double)y)) fail_msg("%.9g, wanted exactly %.9g (sum %.0f)", actual, (double)y, s.value);
 }
