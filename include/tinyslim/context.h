@@ -40,11 +40,11 @@ typedef void (*tslim_parallel_for)(void *user, size_t count, tslim_task task, vo
 /** Bounds against hostile models. A 0 field means the default, named beside it. */
 typedef struct tslim_limits {
     uint64_t file_bytes; /**< a model file and its external data, together: 8 GiB */
-    uint64_t nodes; /**< nodes of a graph: 100,000 */
+    uint64_t nodes; /**< nodes of a graph: 100,000; a run's loops go round 40 times as often at most */
     uint64_t elements; /**< elements of one tensor: 2^31 */
     uint64_t arena_bytes; /**< activations of one session: 8 GiB */
     uint32_t rank; /**< 8, and at most TSLIM_MAX_RANK */
-    uint32_t nesting; /**< graphs within nodes: 32; none are read yet, so it is never reached */
+    uint32_t nesting; /**< graphs within nodes (If, Loop, Scan): 32, and at most 200 */
 } tslim_limits;
 
 /** Instruction sets of the CPU backend, from the plainest on. Values are pinned. */

@@ -65,7 +65,11 @@ typedef struct tslim_compare_options {
 
 TSLIM_API void tslim_compare_options_init(tslim_compare_options *options);
 
-/** Runs both models on the same samples; calls back once a value, in execution order, the outputs last. */
+/**
+ * Runs both models on the same samples; calls back once a value, in execution order, the outputs last.
+ * Samples for which a size that depends on data is another in the second model are left out of that value's
+ * distance.
+ */
 TSLIM_API tslim_status tslim_compare(const tslim_graph *a, const tslim_graph *b, tslim_dataset *dataset,
     const tslim_compare_options *options, tslim_difference_callback callback, void *user);
 

@@ -251,7 +251,7 @@ static bool encode_shape(pb_ostream_t *stream, const pb_field_t *field, void *co
 static bool encode_tensor_type(pb_ostream_t *stream, const pb_field_t *field, void *const *arg) {
     tsl_value *value = *arg;
     tsl_onnx_TensorType message = tsl_onnx_TensorType_init_zero;
-    message.has_elem_type = value->dtype != TSLIM_DTYPE_NONE;
+    message.has_elem_type = true;
     message.elem_type = (int32_t)value->dtype;
     if (value->shape.known) {
         message.shape.funcs.encode = encode_shape;
@@ -276,8 +276,10 @@ static bool encode_value_infos(pb_ostream_t *stream, const pb_field_t *field, co
         tsl_onnx_ValueInfo message = tsl_onnx_ValueInfo_init_zero;
         tsl_proto_text_argument name;
         tsl_proto_put_text(&message.name, &name, value->name, strlen(value->name));
-        message.type.funcs.encode = encode_type;
-        message.type.arg = value;
+        if (value->dtype != TSLIM_DTYPE_NONE) { // what a body was given may never have been said
+            message.type.funcs.encode = encode_type;
+            message.type.arg = value;
+        }
         if (!pb_encode_tag_for_field(stream, field) ||
             !pb_encode_submessage(stream, tsl_onnx_ValueInfo_fields, &message))
             return false;

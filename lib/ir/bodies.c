@@ -180,25 +180,32 @@ static tslim_status check_signature(const tslim_graph *graph, const tsl_node *no
         node->n_outputs + (loop ? 1 : 0), code);
 }
 
+static tslim_status check_body(const tslim_graph *graph, const tsl_node *node, const tsl_attr *attr,
+    uint8_t *claimed, tslim_status code) {
+    TSL_REQUIRE(attr->i >= 0 && attr->i < (int64_t)graph->n_bodies && !claimed[attr->i], code,
+        "attribute %s of node '%s' is no graph of its own", attr->name, node->name);
+    claimed[attr->i] = 1;
+    const tslim_graph *body = graph->bodies[attr->i];
+    TSL_REQUIRE(body->n_inputs >= node->n_captured, code, "'%s' of node '%s' has %u inputs, %u captured",
+        attr->name, node->name, body->n_inputs, node->n_captured);
+    tslim_status status = tsl_graph_verify(body, code);
+    return status == TSLIM_OK ? status
+                              : tsl_fail_prefix(status, "in '%s' of node '%s'", attr->name, node->name);
+}
+
 static tslim_status check_bodies(const tslim_graph *graph, uint8_t *claimed, tslim_status code) {
     for (uint32_t n = 0; n < graph->n_nodes; n++) {
         const tsl_node *node = &graph->nodes[n];
-        TSL_REQUIRE(node->n_captured <= node->n_inputs, code, "node '%s' captures %u of %u operands",
-            node->name, node->n_captured, node->n_inputs);
-        for (uint32_t i = 0; i < node->attrs.count; i++) {
-            const tsl_attr *attr = &node->attrs.items[i];
-            if (!is_body(attr)) continue;
-            TSL_REQUIRE(attr->i >= 0 && attr->i < (int64_t)graph->n_bodies && !claimed[attr->i], code,
-                "attribute %s of node '%s' is no graph of its own", attr->name, node->name);
-            claimed[attr->i] = 1;
-            const tslim_graph *body = graph->bodies[attr->i];
-            TSL_REQUIRE(body->n_inputs >= node->n_captured, code,
-                "'%s' of node '%s' has %u inputs, %u captured", attr->name, node->name, body->n_inputs,
-                node->n_captured);
-            tslim_status status = tsl_graph_verify(body, code);
-            if (status != TSLIM_OK)
-                return tsl_fail_prefix(status, "in '%s' of node '%s'", attr->name, node->name);
-        }
+        bool any = false;
+        for (uint32_t i = 0; i < node->attrs.count; i++) any |= is_body(&node->attrs.items[i]);
+        TSL_REQUIRE(node->n_captured <= (any ? node->n_inputs : 0), code,
+            "node '%s' captures %u of %u operands", node->name, node->n_captured, node->n_inputs);
+        for (uint32_t c = tsl_node_own_inputs(node); c < node->n_inputs; c++)
+            TSL_REQUIRE(node->inputs[c] != TSL_NONE, code,
+                "operand %u of node '%s', which is captured, is absent", c, node->name);
+        for (uint32_t i = 0; i < node->attrs.count; i++)
+            if (is_body(&node->attrs.items[i]))
+                TSL_TRY(check_body(graph, node, &node->attrs.items[i], claimed, code));
         TSL_TRY(check_signature(graph, node, code));
     }
     return TSLIM_OK;

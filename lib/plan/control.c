@@ -11,8 +11,9 @@
 #include "ir/shape_infer.h"
 #include "plan/program.h"
 
-// Of all loops in a run: a condition that never becomes false ends here.
-#define MOST_ITERATIONS ((uint64_t)1 << 22)
+// Of all loops in a run, for each node that the context allows a graph (4 million by default): a condition
+// that never becomes false ends there.
+#define ITERATIONS_PER_NODE 40
 
 typedef tslim_status (*run_function)(tsl_control *control, const tsl_tensor *inputs, tsl_tensor *outputs);
 
@@ -85,9 +86,10 @@ static tslim_status run_if(tsl_control *c, const tsl_tensor *inputs, tsl_tensor 
 // ---- What Loop and Scan share ----
 
 static tslim_status count_iteration(tsl_environment *env) {
-    TSL_REQUIRE(++env->iterations <= MOST_ITERATIONS, TSLIM_ERROR_LIMIT,
-        "the loops of one run went round %" PRIu64 " times, the limit is %" PRIu64, env->iterations,
-        MOST_ITERATIONS);
+    uint64_t nodes = env->ctx->limits.nodes;
+    uint64_t limit = nodes > UINT64_MAX / ITERATIONS_PER_NODE ? UINT64_MAX : nodes * ITERATIONS_PER_NODE;
+    TSL_REQUIRE(++env->iterations <= limit, TSLIM_ERROR_LIMIT,
+        "the loops of one run went round %" PRIu64 " times, the limit is %" PRIu64, env->iterations, limit);
     return TSLIM_OK;
 }
 

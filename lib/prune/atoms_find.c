@@ -2,6 +2,7 @@
 // The walk that gives every axis its atoms.
 #include <string.h>
 
+#include "ir/bodies.h"
 #include "plan/specialize.h"
 #include "prune/atoms.h"
 
@@ -143,7 +144,35 @@ static tslim_status lock_outputs(tsl_atoms *atoms) {
     return TSLIM_OK;
 }
 
-// A graph within a node reads values of this one by name, unseen.
+static tslim_status lock_by_name(tsl_atoms *atoms, const uint32_t *ids, uint32_t count, const char *reason) {
+    for (uint32_t i = 0; i < count; i++) {
+        if (ids[i] == TSL_NONE) continue;
+        uint32_t value = tsl_graph_find_value(atoms->graph, atoms->original->values[ids[i]].name);
+        if (value != TSL_NONE) TSL_TRY(lock_value(atoms, value, reason));
+    }
+    return TSLIM_OK;
+}
+
+// What goes into bodies and comes out of them keeps its channels: the weights within are not followed. Where
+// the specialized graph has a branch in place of its If, that is true of the branch's nodes.
+static tslim_status lock_bodies(tsl_atoms *atoms) {
+    const tslim_graph *original = atoms->original;
+    if (original->n_bodies == 0) return TSLIM_OK;
+    for (uint32_t n = 0; n < original->n_nodes; n++) {
+        const tsl_node *node = &original->nodes[n];
+        bool holds = tsl_op_has_bodies(node->op) || node->n_captured > 0;
+        if (!holds) continue;
+        const char *reason = tsl_node_reason(atoms, node, "holds graphs of its own");
+        TSL_TRY(lock_by_name(atoms, node->inputs, node->n_inputs, reason));
+        TSL_TRY(lock_by_name(atoms, node->outputs, node->n_outputs, reason));
+    }
+    for (uint32_t v = 0; v < atoms->graph->n_values; v++)
+        if (tsl_graph_find_value(original, atoms->graph->values[v].name) == TSL_NONE)
+            TSL_TRY(lock_value(atoms, v, "they are a branch's"));
+    return TSLIM_OK;
+}
+
+// What is kept as it came may hold a graph that reads values of this one by name, unseen.
 static tslim_status lock_captured(tsl_atoms *atoms) {
     const tslim_graph *graph = atoms->graph;
     for (uint32_t n = 0; n < graph->n_nodes; n++) {
@@ -243,6 +272,7 @@ static tslim_status find(tsl_atoms *atoms, const tslim_input_shape *shapes, uint
     TSL_TRY(walk(atoms));
     TSL_TRY(lock_outputs(atoms));
     TSL_TRY(lock_captured(atoms));
+    TSL_TRY(lock_bodies(atoms));
     TSL_TRY(lock_computed_dims(atoms));
     TSL_TRY(lock_sizes(atoms));
     TSL_TRY(find_shallow(atoms));

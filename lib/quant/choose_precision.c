@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "ir/bodies.h"
 #include "quant/quantizer.h"
 
 bool tsl_is_product(tsl_op op) {
@@ -232,7 +233,9 @@ static void drop_borders(tsl_quantizer *q) {
 tslim_status tsl_choose_precision(tsl_quantizer *q, const bool *exclude) {
     for (uint32_t n = 0; n < q->n_nodes; n++) {
         const tsl_node *node = &q->graph->nodes[n];
-        q->float_reason[n] = exclude[n] ? "excluded" : check_types(q->graph, node);
+        q->float_reason[n] = exclude[n]                    ? "excluded"
+                             : tsl_op_has_bodies(node->op) ? "what is within it stays in float"
+                                                           : check_types(q->graph, node);
         if (!q->float_reason[n]) q->float_reason[n] = check_kind(q->graph, node);
     }
     drop_borders(q);

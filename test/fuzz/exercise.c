@@ -2,6 +2,7 @@
 // The way of a file through the public interface.
 #include "fuzz/exercise.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -223,6 +224,7 @@ fuzz_outcome fuzz_exercise(const fuzz_bytes *file, const char *scratch, uint64_t
         tslim_graph_destroy(graph);
     }
     bool silent = outcome.status != TSLIM_OK && !*tslim_context_message(context);
+    if (outcome.status == TSLIM_ERROR_INTERNAL) fprintf(stderr, "%s\n", tslim_context_message(context));
     if (outcome.status == TSLIM_ERROR_INTERNAL) outcome.failed = "an internal error";
     if (silent) outcome.failed = "a failure without a message";
     tslim_context_destroy(context);

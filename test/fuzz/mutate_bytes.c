@@ -9,6 +9,7 @@
 #include "base/crc32.h"
 #include "format/tslim_layout.h"
 #include "fuzz/mutations.h"
+#include "support/control_models.h"
 #include "support/small_network.h"
 
 #define SAMPLES 4
@@ -52,6 +53,23 @@ bool fuzz_write_seed(const char *path, bool optimized, bool quantized) {
         else if (optimized)
             status = tslim_graph_optimize(graph);
         if (status == TSLIM_OK) status = tslim_graph_save_file(graph, path, TSLIM_FORMAT_FROM_NAME);
+        tslim_graph_destroy(graph);
+    }
+    if (status != TSLIM_OK) fprintf(stderr, "%s\n", tslim_context_message(context));
+    tslim_context_destroy(context);
+    return status == TSLIM_OK;
+}
+
+bool fuzz_write_seed_with_bodies(const char *path) {
+    static proto model;
+    tslim_context *context;
+    tslim_graph *graph;
+    if (fuzz_context_create(&context) != TSLIM_OK) return false;
+    memset(&model, 0, sizeof(model));
+    control_mixed_model(&model);
+    tslim_status status = tslim_graph_load_memory(context, model.data, model.size, &graph);
+    if (status == TSLIM_OK) {
+        status = tslim_graph_save_file(graph, path, TSLIM_FORMAT_FROM_NAME);
         tslim_graph_destroy(graph);
     }
     if (status != TSLIM_OK) fprintf(stderr, "%s\n", tslim_context_message(context));

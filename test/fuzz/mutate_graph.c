@@ -186,6 +186,9 @@ static tslim_status change_node(tsl_rng *rng, tslim_graph *graph) {
         node->epilogue.lo = (float)small_number(rng);
         node->epilogue.hi = below(rng, 8) ? node->epilogue.lo + (float)below(rng, 4) : NAN;
         return TSLIM_OK;
+    case 10:
+        node->n_captured = below(rng, node->n_inputs + 1u);
+        return TSLIM_OK;
     default:
         return set_any_attribute(rng, graph, node);
     }
@@ -196,6 +199,7 @@ static void change_number_in_list(tsl_rng *rng, tslim_graph *graph) {
     const tsl_attrs *attrs = &graph->nodes[below(rng, graph->n_nodes)].attrs;
     if (attrs->count == 0) return;
     tsl_attr *attr = &attrs->items[below(rng, attrs->count)];
+    if (attr->type == TSL_ATTR_TYPE_GRAPH) attr->i = below(rng, graph->n_bodies + 2u);
     if (attr->type == TSL_ATTR_TYPE_INT) attr->i = strange_number(rng);
     if (attr->type != TSL_ATTR_TYPE_INTS || attr->count == 0) return;
     int64_t *copy = tsl_arena_copy(&graph->arena, attr->ints, attr->count * sizeof(*copy));
@@ -205,6 +209,8 @@ static void change_number_in_list(tsl_rng *rng, tslim_graph *graph) {
 }
 
 static tslim_status change_graph(tsl_rng *rng, tslim_graph *graph) {
+    if (graph->n_bodies > 0 && below(rng, 2))
+        return change_graph(rng, graph->bodies[below(rng, graph->n_bodies)]);
     switch (below(rng, 20)) {
     case 0:
         graph->opset = below(rng, 24);

@@ -9,6 +9,8 @@
 
 // The small network, in the format of the path's ending: as trained, or optimized (packed), or quantized.
 bool fuzz_write_seed(const char *path, bool optimized, bool quantized);
+// A model with a loop, branches and a size that a run finds.
+bool fuzz_write_seed_with_bodies(const char *path);
 bool fuzz_read_file(const char *path, fuzz_bytes *file);
 
 // Some bytes changed, removed or repeated; then the checksums of a .tslim file are made right.

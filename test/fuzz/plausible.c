@@ -64,8 +64,9 @@ static void absent(recipe *r) {
 
 static void list(recipe *r, uint32_t count, const int64_t *numbers) {
     int64_t dims[1] = {count};
-    operand(r, TSLIM_DTYPE_INT64, true, 1, dims);
-    if (!r->failed && count)
+    bool constant = below(r, 8) != 0; // else what a run says
+    operand(r, TSLIM_DTYPE_INT64, constant, 1, dims);
+    if (!r->failed && count && constant)
         memcpy((void *)(uintptr_t)r->graph->values[r->operands[r->n_operands - 1]].data, numbers, count * 8);
 }
 
@@ -104,6 +105,16 @@ static void convolution_operands(recipe *r, int64_t *group) {
     operand(r, r->dtype, below(r, 12) == 0, rank, x);
     operand(r, r->dtype, below(r, 6) != 0, rank, w);
     if (below(r, 2)) operand(r, TSLIM_DTYPE_FLOAT, below(r, 4) != 0, 1, bias);
+}
+
+static void suppression_operands(recipe *r) {
+    int64_t boxes[3] = {between(r, 0, 2), between(r, 0, 30), 4},
+            scores[3] = {boxes[0], between(r, 0, 3), boxes[1]};
+    operand(r, TSLIM_DTYPE_FLOAT, below(r, 8) == 0, 3, boxes);
+    operand(r, TSLIM_DTYPE_FLOAT, below(r, 8) == 0, 3, scores);
+    for (uint32_t i = below(r, 4); i > 0; i--)
+        operand(r, r->n_operands == 2 ? TSLIM_DTYPE_INT64 : TSLIM_DTYPE_FLOAT, below(r, 2), below(r, 2),
+            (const int64_t[]){1});
 }
 
 static void shape_operands(recipe *r) {
@@ -227,6 +238,13 @@ static void choose_operands(recipe *r, int64_t *group) {
     case TSL_OP_MATMUL:
         matrix_operands(r);
         return;
+    case TSL_OP_NON_MAX_SUPPRESSION:
+        suppression_operands(r);
+        return;
+    case TSL_OP_COMPRESS:
+        first(r, 0, 4);
+        operand(r, TSLIM_DTYPE_BOOL, below(r, 2), 1, (const int64_t[]){between(r, 0, 9)});
+        return;
     case TSL_OP_CONSTANT_OF_SHAPE: {
         int64_t dims[3] = {between(r, 0, 9), between(r, 0, 9), between(r, 0, 9)};
         list(r, below(r, 4), dims);
@@ -247,7 +265,8 @@ static void choose_operands(recipe *r, int64_t *group) {
 // Half of the nodes are convolutions and products: most code is theirs.
 static tsl_op choose_op(recipe *r) {
     static const tsl_op often[] = {TSL_OP_CONV, TSL_OP_CONV_TRANSPOSE, TSL_OP_GEMM, TSL_OP_MATMUL,
-        TSL_OP_RESIZE, TSL_OP_MAX_POOL, TSL_OP_AVERAGE_POOL, TSL_OP_SLICE, TSL_OP_PAD, TSL_OP_GATHER};
+        TSL_OP_RESIZE, TSL_OP_MAX_POOL, TSL_OP_AVERAGE_POOL, TSL_OP_SLICE, TSL_OP_PAD, TSL_OP_GATHER,
+        TSL_OP_NON_ZERO, TSL_OP_COMPRESS, TSL_OP_UNIQUE, TSL_OP_NON_MAX_SUPPRESSION};
     return below(r, 2) ? often[below(r, sizeof(often) / sizeof(*often))]
                        : (tsl_op)(1 + below(r, TSL_OP_COUNT - 1));
 }
@@ -261,7 +280,8 @@ bool fuzz_add_plausible_node(
         r.dtype = (const tslim_dtype[]){TSLIM_DTYPE_INT8, TSLIM_DTYPE_INT64, TSLIM_DTYPE_BOOL,
             TSLIM_DTYPE_DOUBLE, TSLIM_DTYPE_UINT8, TSLIM_DTYPE_INT8}[below(&r, 6)];
     choose_operands(&r, &group);
-    uint32_t outputs[4], index, n_outputs = r.op == TSL_OP_SPLIT ? (uint32_t)between(&r, 1, 4) : 1;
+    uint32_t outputs[4], index, n_outputs = 1;
+    if (r.op == TSL_OP_SPLIT || r.op == TSL_OP_UNIQUE) n_outputs = (uint32_t)between(&r, 1, 4);
     for (uint32_t i = 0; i < n_outputs && !r.failed; i++) {
         r.failed = tsl_graph_add_value(graph, NULL, TSLIM_DTYPE_NONE, &outputs[i]) != TSLIM_OK;
         if (r.failed || r.dtype != TSLIM_DTYPE_INT8 || below(&r, 3) == 0) continue;

@@ -402,6 +402,155 @@ static void tslim_files_hold_bodies(void **state) {
     close_all();
 }
 
+// ---- Pruning, calibrating, quantizing, comparing around bodies ----
+
+static void add_conv(proto *g, const char *x, const char *w, const char *y, int64_t pad) {
+    proto node = {0};
+    char inputs[32];
+    snprintf(inputs, sizeof(inputs), "%s,%s", x, w);
+    onnx_node(&node, "Conv", y, inputs, y);
+    onnx_attr_ints(&node, "pads", 4, (const int64_t[]){pad, pad, pad, pad});
+    proto_message(g, ONNX_GRAPH_NODE, &node);
+}
+
+// x[1,2,4,4] -> p = Conv -> a = Conv -> b = a with a convolution by weights that are captured, in a Loop, or in an If
+// that is decided -> y = Conv, i = NonZero(Relu(y)).
+static void open_convolutions(bool loop) {
+    static proto g, body, other, node;
+    memset(&g, 0, sizeof(g));
+    memset(&body, 0, sizeof(body));
+    memset(&other, 0, sizeof(other));
+    memset(&node, 0, sizeof(node));
+    onnx_value(&g, ONNX_GRAPH_INPUT, "x", 4, (const int64_t[]){1, 2, 4, 4});
+    onnx_value(&g, ONNX_GRAPH_OUTPUT, "y", 4, (const int64_t[]){1, 3, 4, 4});
+    control_value(&g, ONNX_GRAPH_OUTPUT, "i");
+    onnx_weights(&g, "w0", 4, (const int64_t[]){4, 2, 3, 3});
+    onnx_weights(&g, "w1", 4, (const int64_t[]){4, 4, 1, 1});
+    onnx_weights(&g, "w2", 4, (const int64_t[]){4, 4, 1, 1});
+    onnx_weights(&g, "w3", 4, (const int64_t[]){3, 4, 1, 1});
+    control_int(&g, "n", 2);
+    control_bool(&g, "c", true);
+    add_conv(&g, "x", "w0", "p", 1);
+    add_conv(&g, "p", "w1", "a", 0);
+    if (loop) {
+        control_value(&body, ONNX_GRAPH_INPUT, "k");
+        control_value(&body, ONNX_GRAPH_INPUT, "go");
+        control_value(&body, ONNX_GRAPH_INPUT, "s");
+        control_value(&body, ONNX_GRAPH_OUTPUT, "go");
+        control_value(&body, ONNX_GRAPH_OUTPUT, "t");
+        add_conv(&body, "s", "w2", "t", 0);
+        onnx_node(&node, "Loop", "within", "n,,a", "b");
+        control_body(&node, "body", &body);
+    } else {
+        control_value(&body, ONNX_GRAPH_OUTPUT, "t");
+        add_conv(&body, "a", "w2", "t", 0);
+        control_value(&other, ONNX_GRAPH_OUTPUT, "t");
+        control_node(&other, "Neg", "", "a", "t");
+        onnx_node(&node, "If", "within", "c", "b");
+        control_body(&node, "then_branch", &body);
+        control_body(&node, "else_branch", &other);
+    }
+    proto_message(&g, ONNX_GRAPH_NODE, &node);
+    add_conv(&g, "b", "w3", "y", 0);
+    control_node(&g, "Relu", "", "y", "r");
+    control_node(&g, "NonZero", "", "r", "i");
+    if (load(&g) != TSLIM_OK) fail_msg("%s", tslim_context_message(ctx));
+}
+
+static void run_convolutions(float y[48]) {
+    float x[32];
+    tslim_tensor outputs[2] = {{0}};
+    for (int i = 0; i < 32; i++) x[i] = (float)(i % 5) - 2;
+    tslim_tensor input = {
+        .dtype = TSLIM_DTYPE_FLOAT, .rank = 4, .dims = {1, 2, 4, 4}, .data = x, .bytes = sizeof(x)};
+    if (tslim_session_create(graph, NULL, &session) != TSLIM_OK ||
+        tslim_session_run(session, &input, 1, outputs, 2) != TSLIM_OK)
+        fail_msg("%s", tslim_context_message(ctx));
+    assert_int_equal(outputs[0].dims[1], 3);
+    memcpy(y, outputs[0].data, 48 * sizeof(float));
+    tslim_session_destroy(session);
+    session = NULL;
+}
+
+static int64_t channels_of(const char *weights) {
+    return graph->values[tsl_graph_find_value(graph, weights)].shape.dims[0];
+}
+
+static void pruning_keeps_what_bodies_read(void **state) {
+    (void)state;
+    for (int loop = 0; loop < 2; loop++) {
+        float y[48];
+        tslim_prune_plan *plan;
+        tslim_prune_options options;
+        tslim_prune_options_init(&options);
+        options.ratio = 0.5;
+        options.round_to = 1;
+        open_convolutions(loop);
+        if (tslim_prune_plan_create(graph, &options, &plan) != TSLIM_OK ||
+            tslim_prune(graph, plan) != TSLIM_OK)
+            fail_msg("%s", tslim_context_message(ctx));
+        assert_int_equal(channels_of("w0"), 2);
+        assert_int_equal(channels_of("w1"), 4);
+        assert_int_equal(channels_of("w2"), 4);
+        run_convolutions(y);
+        tslim_prune_plan_destroy(plan);
+        close_all();
+    }
+}
+
+static tslim_status sample(
+    void *user, uint64_t index, tslim_tensor *inputs, uint32_t n_inputs, int64_t *label) {
+    (void)user;
+    (void)n_inputs;
+    (void)label;
+    for (size_t i = 0; i < 32; i++) ((float *)inputs[0].data)[i] = (float)((i + index) % 5) - 2;
+    return TSLIM_OK;
+}
+
+static void look_for_loop(void *user, const tslim_quantize_note *note) {
+    if (strcmp(note->node, "within") != 0) return;
+    assert_int_equal(note->precision, TSLIM_DTYPE_FLOAT);
+    assert_string_equal(note->reason, "what is within it stays in float");
+    ++*(int *)user;
+}
+
+static void count_values(void *user, const tslim_difference *difference) {
+    assert_true(difference->sqnr_db > 20);
+    ++*(int *)user;
+}
+
+static void quantizing_leaves_bodies_in_float(void **state) {
+    (void)state;
+    float in_float[48], in_int8[48], largest = 0;
+    tslim_dataset *dataset;
+    tslim_calibration *calibration;
+    tslim_graph *original;
+    int loops = 0, values = 0;
+    tslim_tensor_info shape = {.name = "x", .dtype = TSLIM_DTYPE_FLOAT, .rank = 3, .dims = {2, 4, 4}};
+    open_convolutions(true);
+    run_convolutions(in_float);
+    assert_int_equal(tslim_graph_clone(graph, &original), TSLIM_OK);
+    assert_int_equal(tslim_dataset_from_callback(ctx, 4, &shape, 1, false, sample, NULL, &dataset), TSLIM_OK);
+    if (tslim_calibrate(graph, dataset, NULL, &calibration) != TSLIM_OK ||
+        tslim_quantize(graph, calibration, NULL, look_for_loop, &loops) != TSLIM_OK)
+        fail_msg("%s", tslim_context_message(ctx));
+    assert_int_equal(loops, 1);
+    run_convolutions(in_int8);
+    for (int i = 0; i < 48; i++) largest = in_float[i] > largest ? in_float[i] : largest;
+    for (int i = 0; i < 48; i++)
+        assert_true(in_int8[i] - in_float[i] < largest / 16 && in_float[i] - in_int8[i] < largest / 16);
+    tslim_compare_options options;
+    tslim_compare_options_init(&options);
+    options.per_value = true;
+    if (tslim_compare(original, graph, dataset, &options, count_values, &values) != TSLIM_OK)
+        fail_msg("%s", tslim_context_message(ctx));
+    assert_true(values >= 3);
+    tslim_graph_destroy(original);
+    tslim_calibration_destroy(calibration);
+    tslim_dataset_destroy(dataset);
+    close_all();
+}
+
 static int set_up(void **state) {
     (void)state;
     tslim_context_options options;
@@ -429,6 +578,8 @@ int main(void) {
         cmocka_unit_test(what_only_a_run_tells_is_not_known_before),
         cmocka_unit_test(taps_and_profile_see_each_stage),
         cmocka_unit_test(tslim_files_hold_bodies),
+        cmocka_unit_test(pruning_keeps_what_bodies_read),
+        cmocka_unit_test(quantizing_leaves_bodies_in_float),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
