@@ -41,6 +41,12 @@ static void run_floats(const void *user, uint8_t *const *data, const ptrdiff_t *
     }
 }
 
+// The square of a float is exact in double: the product of floats is rounded alike.
+static void run_squares(const void *user, uint8_t *const *data, const ptrdiff_t *strides, size_t count) {
+    uint8_t *const operands[3] = {data[0], data[1], data[1]};
+    run_floats(user, operands, (const ptrdiff_t[3]){strides[0], strides[1], strides[1]}, count);
+}
+
 // ---- INT8 ----
 
 static void run_s8(const void *user, uint8_t *const *data, const ptrdiff_t *strides, size_t count) {
@@ -342,6 +348,11 @@ static bool is_float_or_quantized(const tsl_tensor *t) {
     return t->dtype == TSLIM_DTYPE_FLOAT || (tsl_is_quantized(t) && t->quant.n_scales == 1);
 }
 
+static bool is_square(tsl_op op, const tsl_tensor *a, const tsl_tensor *b) {
+    return op == TSL_OP_POW && a->dtype == TSLIM_DTYPE_FLOAT && b->dtype == TSLIM_DTYPE_FLOAT &&
+           b->constant && tsl_tensor_elements(b) == 1 && *(const float *)b->data == 2.0f;
+}
+
 // The loop for INT8, with the multipliers computed in double and rounded once. A sum's zero points become one
 // offset.
 static void choose_s8(
@@ -383,6 +394,11 @@ bool tsl_binary_choose(const tsl_prepare *p, tsl_op op, const tsl_tensor *a, con
         binary->loop = run_floats;
         return true;
     }
+    if (is_square(op, a, b)) {
+        binary->op = TSL_OP_MUL;
+        binary->loop = run_squares;
+        return true;
+    }
     bool integers = tsl_element_is_integer(a->dtype) && tsl_element_is_integer(b->dtype);
     bool numbers = integers || (tsl_element_is_real(a->dtype) && tsl_element_is_real(b->dtype));
     if (op == TSL_OP_POW)
@@ -390,6 +406,60 @@ bool tsl_binary_choose(const tsl_prepare *p, tsl_op op, const tsl_tensor *a, con
                   (tsl_element_is_integer(b->dtype) || tsl_element_is_real(b->dtype));
     if (!numbers || (is_bitwise(op) && !integers)) return false;
     binary->loop = integers ? run_integers : run_reals;
+    return true;
+}
+
+// ---- Short rows ----
+// Squeeze-and-excite multiplies the few channels of each pixel by the same numbers: a call for each pixel
+// would take longer than the products. Where rows of the result lie side by side and one operand is the same
+// in each of them, copies of that one are put side by side too, and several rows are one.
+
+#define REPEATED 2048 // elements of copies
+
+typedef struct repetition {
+    const tsl_binary *binary;
+    uint32_t operand;
+    size_t row; // elements
+} repetition;
+
+static void run_repeated(const void *user, uint8_t *const *data, const ptrdiff_t *strides, size_t count) {
+    const repetition *r = user;
+    _Alignas(64) uint8_t copies[REPEATED * sizeof(double)];
+    const size_t size = (size_t)strides[r->operand], total = count * size;
+    size_t done = r->row * size;
+    memcpy(copies, data[r->operand], done);
+    for (size_t more; done < total; done += more) {
+        more = total - done < done ? total - done : done;
+        memcpy(copies + done, copies, more);
+    }
+    uint8_t *operands[3] = {data[0], data[1], data[2]};
+    operands[r->operand] = copies;
+    r->binary->loop(r->binary, operands, strides, count);
+}
+
+// Makes several rows of the iteration one, and of those that are left over `rest`; false where it is not so.
+static bool repeat_rows(tsl_iteration *it, tsl_iteration *rest, repetition *r) {
+    if (it->rank < 2) return false;
+    const uint32_t last = it->rank - 1, outer = it->rank - 2;
+    const int64_t row = it->dims[last], rows = it->dims[outer];
+    if (row == 0 || rows < 2 || row > REPEATED / 2) return false;
+    r->operand = it->strides[1][outer] == 0 ? 1 : 2;
+    r->row = (size_t)row;
+    for (uint32_t k = 0; k < 3; k++) {
+        ptrdiff_t size = it->strides[k][last], wanted = k == r->operand ? 0 : (ptrdiff_t)row * size;
+        if (size <= 0 || size > (ptrdiff_t)sizeof(double) || it->strides[k][outer] != wanted) return false;
+    }
+    const int64_t together = REPEATED / row < rows ? REPEATED / row : rows, calls = rows / together;
+    *rest = *it;
+    it->dims[outer] = calls;
+    it->dims[last] = together * row;
+    rest->dims[outer] = 1;
+    rest->dims[last] = rows % together * row;
+    for (uint32_t k = 0; k < 3; k++) {
+        if (k == r->operand) continue;
+        it->strides[k][outer] = (ptrdiff_t)it->dims[last] * it->strides[k][last];
+        rest->data[k] += (ptrdiff_t)calls * it->strides[k][outer];
+    }
     return true;
 }
 
@@ -404,7 +474,14 @@ tslim_status tsl_binary_run(tslim_context *ctx, const tsl_binary *binary, const 
     tsl_iteration it;
     const tsl_tensor *operands[] = {y, a, b};
     tsl_iteration_init(&it, operands, 3);
-    tsl_iterate(ctx, &it, now.loop, &now);
+    tsl_iteration rest;
+    repetition r = {.binary = &now};
+    if (repeat_rows(&it, &rest, &r)) {
+        tsl_iterate(ctx, &it, run_repeated, &r);
+        tsl_iterate(ctx, &rest, run_repeated, &r);
+    } else {
+        tsl_iterate(ctx, &it, now.loop, &now);
+    }
     return TSLIM_OK;
 }
 
