@@ -30,7 +30,10 @@ tslim_status tsl_cpu_prepare_identity(tsl_prepare *p, tsl_kernel *kernel) {
     if (training) {
         bool off = training->constant && tsl_tensor_elements(training) == 1 &&
                    tsl_load_int(training->dtype, training->data) == 0;
-        TSL_REQUIRE(off, TSLIM_ERROR_UNSUPPORTED, "node '%s': dropout in training mode", step->name);
+        const tsl_tensor *ratio = tsl_step_input(step, 1);
+        const bool none = ratio && ratio->constant && tsl_tensor_elements(ratio) == 1 &&
+                          tsl_load_double(ratio->dtype, ratio->data) == 0;
+        TSL_REQUIRE(off || none, TSLIM_ERROR_UNSUPPORTED, "node '%s': dropout in training mode", step->name);
     }
     return tsl_move_prepare(p, &step->inputs[0], &step->outputs[0], &s->table);
 }

@@ -234,7 +234,29 @@ def pooling():
     return Case(op, [("x", x)], outputs, opset=opset, **attributes)
 
 
-MAKERS = [recurrent, normalization, matrix_product, convolution, pooling]
+# ---- Signals ----
+
+def transform():
+    dtype = pick(np.float32, np.float64)
+    if chance(0.4):
+        length, step, parts = pick(8, 12, 15, 16, 31), number(1, 9), 1
+        signal = random.standard_normal((number(1, 3), number(length, 90), parts)).astype(dtype)
+        window = pick(None, np.hanning(length).astype(dtype))
+        return Case("STFT", [("signal", signal), ("step", np.int64(step)), ("window", window), ("length", np.int64(length))],
+                    constant=["step", "length", "window"], onesided=pick(0, 1), tolerance=3e-5)
+    shape = [number(1, 3), pick(4, 7, 16, 30), pick(5, 8, 9)]
+    axis, inverse = number(1, 2), pick(0, 1)
+    x = random.standard_normal((*shape, 2 if inverse else pick(1, 2))).astype(dtype)
+    one_sided = 0 if inverse or x.shape[-1] == 2 else pick(0, 1)
+    length = np.int64(number(3, 20)) if chance(0.3) else None
+    if chance(0.5):
+        return Case("DFT", [("x", x), ("length", length)], constant=["length"], axis=axis, inverse=inverse,
+                    onesided=one_sided, tolerance=3e-5)
+    return Case("DFT", [("x", x), ("length", length), ("axis", np.int64(axis))], opset=20, constant=["length", "axis"],
+                inverse=inverse, onesided=one_sided, tolerance=3e-5)
+
+
+MAKERS = [recurrent, normalization, matrix_product, convolution, pooling, transform]
 
 
 def reference(case):
