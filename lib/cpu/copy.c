@@ -193,33 +193,67 @@ typedef struct mapped_task {
 static void copy_bytes(uint8_t *to, const uint8_t *from, size_t bytes, const uint8_t *table) {
     if (table)
         for (size_t i = 0; i < bytes; i++) to[i] = table[from[i]];
-    else
+    else if (bytes >= 16 && bytes <= 64) { // a pixel's channels: a call would take longer
+        uint8_t end[16];
+        memcpy(end, from + bytes - 16, 16);
+        for (size_t i = 0; i + 16 <= bytes; i += 16) memcpy(to + i, from + i, 16);
+        memcpy(to + bytes - 16, end, 16);
+    } else
         memcpy(to, from, bytes);
 }
 
-// Item i is the i-th row along the last axis of the order.
+// One row along the last axis of the order.
+static void copy_row(const mapped_task *t, uint8_t *to, const uint8_t *from) {
+    const uint32_t last = t->order[t->to->rank - 1];
+    const ptrdiff_t size = (ptrdiff_t)t->size;
+    const int64_t *map = t->map[last];
+    for (int64_t i = 0; i < t->to->dims[last]; i += (int64_t)t->run) {
+        int64_t source = map ? map[i] : i;
+        copy_bytes(to + (ptrdiff_t)(i * t->to->strides[last]) * size,
+            from + (ptrdiff_t)(source * t->from->strides[last]) * size, t->run * t->size, t->table);
+    }
+}
+
+// Item i is the i-th plane of the last two axes of the order (of the last one, if there is no other): its
+// rows one after the other. A plane whose source is that of the one before, as in magnification, is copied
+// from it.
 static void run_mapped(void *task_data, size_t begin, size_t end, uint32_t worker) {
     (void)worker;
     const mapped_task *t = task_data;
     const tsl_tensor *x = t->from, *y = t->to;
     const ptrdiff_t size = (ptrdiff_t)t->size;
-    const uint32_t last = t->order[x->rank - 1];
-    const int64_t *map = t->map[last];
+    const uint32_t last = t->order[y->rank - 1], second = y->rank > 1 ? t->order[y->rank - 2] : last;
+    const int64_t rows = y->rank > 1 ? y->dims[second] : 1;
+    const int64_t *map = t->map[second];
+    const bool gapless =
+        t->run == (size_t)y->dims[last] && (rows == 1 || y->strides[second] == y->dims[last]);
+    const uint8_t *earlier_from = NULL, *earlier_to = NULL;
     for (size_t item = begin; item < end; item++) {
         int64_t rest = (int64_t)item;
-        ptrdiff_t from = 0, to = 0;
-        for (uint32_t d = x->rank - 1; d-- > 0;) {
+        ptrdiff_t from_offset = 0, to_offset = 0;
+        for (uint32_t d = y->rank > 2 ? y->rank - 2 : 0; d-- > 0;) {
             uint32_t axis = t->order[d];
             int64_t index = rest % y->dims[axis];
             rest /= y->dims[axis];
-            to += (ptrdiff_t)(index * y->strides[axis]);
-            from += (ptrdiff_t)((t->map[axis] ? t->map[axis][index] : index) * x->strides[axis]);
+            to_offset += (ptrdiff_t)(index * y->strides[axis]);
+            from_offset += (ptrdiff_t)((t->map[axis] ? t->map[axis][index] : index) * x->strides[axis]);
         }
-        for (int64_t i = 0; i < y->dims[last]; i += (int64_t)t->run) {
-            int64_t source = map ? map[i] : i;
-            copy_bytes((uint8_t *)y->data + (to + (ptrdiff_t)(i * y->strides[last])) * size,
-                (const uint8_t *)x->data + (from + (ptrdiff_t)(source * x->strides[last])) * size,
-                t->run * t->size, t->table);
+        const uint8_t *from = (const uint8_t *)x->data + from_offset * size;
+        uint8_t *to = (uint8_t *)y->data + to_offset * size;
+        if (gapless && from == earlier_from) {
+            memcpy(to, earlier_to, (size_t)(rows * y->dims[last]) * t->size);
+            continue;
+        }
+        earlier_from = from;
+        earlier_to = to;
+        for (int64_t row = 0; row < rows; row++) {
+            if (y->rank == 1) {
+                copy_row(t, to, from);
+                break;
+            }
+            int64_t source = map ? map[row] : row;
+            copy_row(t, to + (ptrdiff_t)(row * y->strides[second]) * size,
+                from + (ptrdiff_t)(source * x->strides[second]) * size);
         }
     }
 }
@@ -240,6 +274,7 @@ void tsl_move_mapped(tslim_context *ctx, const uint8_t *table, const tsl_tensor 
     uint32_t last = t.order[to->rank - 1];
     bool contiguous = !map[last] && to->strides[last] == 1 && from->strides[last] == 1;
     t.run = contiguous ? (size_t)to->dims[last] : 1;
-    size_t items = (size_t)(tsl_tensor_elements(to) / to->dims[last]);
-    tsl_parallel_for(ctx, items, 16384 / (size_t)to->dims[last] + 1, run_mapped, &t);
+    int64_t plane = to->dims[last] * (to->rank > 1 ? to->dims[t.order[to->rank - 2]] : 1);
+    size_t items = (size_t)(tsl_tensor_elements(to) / plane);
+    tsl_parallel_for(ctx, items, 16384 / (size_t)plane + 1, run_mapped, &t);
 }
