@@ -34,16 +34,20 @@ static tslim_status check_constant(const tslim_graph *graph, const tsl_value *va
     return TSLIM_OK;
 }
 
-// Packed weights are read by kernels of products alone, and whoever changes weights wants them in plain
-// order. Their size is known to the backend: it is checked before anything reads them (plan/pack_weights.c).
+// Packed weights are read by kernels of products and recurrences alone, and whoever changes weights wants
+// them in plain order. Their size is known to the backend: it is checked before anything reads them
+// (plan/pack_weights.c).
 static tslim_status check_packed_operand(
     const tslim_graph *graph, const tsl_node *node, uint32_t i, tslim_status code) {
     const tsl_value *value = &graph->values[node->inputs[i]];
     if (value->packing == TSL_PACKING_NONE) return TSLIM_OK;
     bool is_product = node->op == TSL_OP_CONV || node->op == TSL_OP_CONV_TRANSPOSE ||
                       node->op == TSL_OP_GEMM || node->op == TSL_OP_MATMUL;
-    TSL_REQUIRE(is_product && i == 1 && graph->optimized, code,
-        "operand %u of node '%s' (%s), '%s', is packed", i, node->name, node->op_type, value->name);
+    bool is_recurrent =
+        node->op == TSL_OP_LSTM || node->op == TSL_OP_GRU || node->op == TSL_OP_RNN; // W and R
+    bool is_packable = (is_product && i == 1) || (is_recurrent && (i == 1 || i == 2));
+    TSL_REQUIRE(is_packable && graph->optimized, code, "operand %u of node '%s' (%s), '%s', is packed", i,
+        node->name, node->op_type, value->name);
     return TSLIM_OK;
 }
 
