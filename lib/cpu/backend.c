@@ -21,7 +21,8 @@ static tslim_status prepare(
         .step = step,
         .arena = arena,
         .functions = tsl_cpu_functions_get(isa),
-        .isa_name = tslim_isa_name(isa)};
+        .isa_name = tslim_isa_name(isa),
+        .any_weights = isa == TSLIM_ISA_AVXVNNI || isa == TSLIM_ISA_AVX512VNNI};
     return prepare_functions[step->op](&p, kernel);
 }
 

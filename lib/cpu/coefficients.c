@@ -43,6 +43,9 @@ static tslim_status check_depth(const tsl_prepare *p, const tsl_pack_geometry *g
         "node '%s': a zero point of %d", p->step->name, a->quant.zero_point);
     int64_t largest =
         (a->dtype == TSLIM_DTYPE_UINT8 ? 255 : 128) + (zero_point < 0 ? -zero_point : zero_point);
+    // Quantized in the run, or by weights with zero points, which add as much again: on the safe side.
+    if (a->dtype == TSLIM_DTYPE_FLOAT) largest = 256;
+    if (p->step->inputs[1].quant.zero_point != 0 || p->step->inputs[1].quant.zero_points) largest *= 2;
     size_t depth;
     TSL_REQUIRE(
         tsl_mul_size(g->k_padded, g->n_taps, &depth) && depth <= (size_t)(INT32_MAX / (128 * largest)),
@@ -81,9 +84,10 @@ static tslim_status use_packed(const tsl_prepare *p, const tsl_tensor *tensor, t
     return TSLIM_OK;
 }
 
-// The vector kernels want INT8 weights of -127 and up. Others are right with portable C, but slow.
-static bool suits_vectors(const tsl_weights *w) {
-    if (w->request.weights.dtype == TSLIM_DTYPE_FLOAT) return true;
+// The vector kernels without VNNI want INT8 weights of -127 and up. Others are right with portable C, but
+// slow.
+static bool suits_vectors(const tsl_prepare *p, const tsl_weights *w) {
+    if (w->request.weights.dtype == TSLIM_DTYPE_FLOAT || p->any_weights) return true;
     if (!w->packed) return false;
     const tsl_pack_geometry *g = &w->geometry;
     size_t bytes = g->packing == TSL_PACKING_PANELS ? g->sums_offset : g->bytes;
@@ -124,7 +128,7 @@ tslim_status tsl_weights_prepare_operand(const tsl_prepare *p, tsl_kernel *kerne
         TSL_TRY(pack_now(p, bytes, w));
     else
         TSL_TRY(tsl_scratch_reserve(kernel, bytes, &w->scratch));
-    if (!suits_vectors(w)) w->functions = tsl_cpu_functions_get(TSLIM_ISA_PORTABLE);
+    if (!suits_vectors(p, w)) w->functions = tsl_cpu_functions_get(TSLIM_ISA_PORTABLE);
     return TSLIM_OK;
 }
 
@@ -241,14 +245,19 @@ static tslim_status prepare_residual(const tsl_prepare *p, double y_scale, tsl_c
 static tslim_status prepare_scales(
     const tsl_prepare *p, const tsl_quant *w, double factor, tsl_coefficients *c) {
     size_t channels = c->groups * c->n;
-    TSL_REQUIRE(w->scales && (w->n_scales == 1 || w->n_scales == c->n || w->n_scales == channels) &&
-                    w->zero_point == 0,
-        TSLIM_ERROR_UNSUPPORTED, "node '%s': weights with %u scales and zero point %d for %zu channels",
-        p->step->name, w->scales ? w->n_scales : 0, w->zero_point, channels);
+    TSL_REQUIRE(w->scales && (w->n_scales == 1 || w->n_scales == c->n || w->n_scales == channels),
+        TSLIM_ERROR_UNSUPPORTED, "node '%s': weights with %u scales for %zu channels", p->step->name,
+        w->scales ? w->n_scales : 0, channels);
     c->scale = tsl_arena_array(p->arena, c->groups * c->padded, sizeof(float));
     TSL_REQUIRE_MEMORY(c->scale, c->groups * c->padded * sizeof(float));
     for (size_t i = 0; i < channels; i++)
         c->scale[i / c->n * c->padded + i % c->n] = (float)((double)w->scales[i % w->n_scales] * factor);
+    if (w->zero_point == 0 && !w->zero_points) return TSLIM_OK;
+    c->w_zero = tsl_arena_array(p->arena, c->groups * c->padded, sizeof(int32_t));
+    TSL_REQUIRE_MEMORY(c->w_zero, c->groups * c->padded * sizeof(int32_t));
+    for (size_t i = 0; i < channels; i++)
+        c->w_zero[i / c->n * c->padded + i % c->n] =
+            -(w->zero_points ? w->zero_points[i % w->n_scales] : w->zero_point);
     return TSLIM_OK;
 }
 
@@ -291,14 +300,15 @@ tslim_status tsl_coefficients_prepare(const tsl_prepare *p, tsl_kernel *kernel, 
     return prepare_bias(p, kernel, c);
 }
 
-tslim_status tsl_coefficients_start(
-    const tsl_prepare *p, const tsl_coefficients *c, const int32_t *sums, const int32_t **start) {
+tslim_status tsl_coefficients_start(const tsl_prepare *p, const tsl_coefficients *c, const int32_t *sums,
+    size_t depth, const int32_t **start) {
     *start = NULL;
     if (!c->is_int8 || c->zero_point == 0) return TSLIM_OK;
     size_t count = c->groups * c->padded;
     int32_t *values = tsl_arena_array(p->arena, count, sizeof(*values));
     TSL_REQUIRE_MEMORY(values, count * sizeof(*values));
-    for (size_t i = 0; i < count; i++) values[i] = -c->zero_point * sums[i];
+    for (size_t i = 0; i < count; i++)
+        values[i] = -c->zero_point * (sums[i] + (c->w_zero ? (int32_t)depth * c->w_zero[i] : 0));
     *start = values;
     return TSLIM_OK;
 }

@@ -121,9 +121,10 @@ static tslim_status set_product(tsl_prepare *p, tsl_conv *conv) {
     TSL_TRY(tsl_product_bundle(p, conv->weights.packed, product));
     if (!conv->coefficients.is_int8 || conv->coefficients.zero_point == 0) return TSLIM_OK;
     if (!conv->weights.packed) return tsl_cpu_unsupported(p);
-    const char *sums = (const char *)conv->weights.packed + conv->weights.geometry.sums_offset;
+    const tsl_pack_geometry *g = &conv->weights.geometry;
+    const char *sums = (const char *)conv->weights.packed + g->sums_offset;
     return tsl_coefficients_start(
-        p, &conv->coefficients, (const int32_t *)(const void *)sums, &product->start);
+        p, &conv->coefficients, (const int32_t *)(const void *)sums, g->k * g->n_taps, &product->start);
 }
 
 tslim_status tsl_cpu_prepare_conv(tsl_prepare *p, tsl_kernel *kernel) {

@@ -141,13 +141,46 @@ static tslim_status set_start(tsl_prepare *p, tsl_conv *conv) {
     TSL_REQUIRE_MEMORY(sums, g->panel_stride * sizeof(*sums));
     for (size_t tap = 0; tap < g->n_taps; tap++)
         for (size_t j = 0; j < g->groups; j++) sums[j] += w[tap * g->panel_stride + j];
-    return tsl_coefficients_start(p, &conv->coefficients, sums, &conv->start);
+    return tsl_coefficients_start(p, &conv->coefficients, sums, g->n_taps, &conv->start);
+}
+
+// Weights less their zero point have nine bits: they become sums of INT8 weights, and each kernel position is
+// there as often as there are addends.
+static tslim_status split_weights(tsl_prepare *p, tsl_conv *conv) {
+    const tsl_coefficients *k = &conv->coefficients;
+    tsl_pack_geometry *g = &conv->weights.geometry;
+    const size_t n_taps = g->n_taps, row = g->panel_stride, addends = 3; // 3 * 127 > 255
+    if (!conv->weights.packed || n_taps > SIZE_MAX / addends) return tsl_cpu_unsupported(p);
+    const int8_t *w = conv->weights.packed;
+    int8_t *split = tsl_arena_array(p->arena, n_taps * addends, row);
+    ptrdiff_t *taps = tsl_arena_array(p->arena, n_taps * addends, sizeof(*taps));
+    TSL_REQUIRE_MEMORY(split && taps ? conv : NULL, n_taps * addends * row);
+    size_t used = n_taps;
+    for (size_t tap = 0; tap < n_taps; tap++) {
+        for (size_t j = 0; j < k->n; j++) {
+            int rest = w[tap * row + j] + k->w_zero[j];
+            for (size_t i = tap; rest != 0; i += n_taps) {
+                int part = rest > 127 ? 127 : rest < -127 ? -127 : rest;
+                split[i * row + j] = (int8_t)part;
+                rest -= part;
+                if (used < (i / n_taps + 1) * n_taps) used = (i / n_taps + 1) * n_taps;
+            }
+        }
+    }
+    for (size_t i = 0; i < used; i++) taps[i] = conv->taps[i % n_taps];
+    conv->taps = taps;
+    conv->weights.packed = split;
+    conv->weights.functions = p->functions;
+    g->n_taps = used;
+    conv->coefficients.w_zero = NULL;
+    return TSLIM_OK;
 }
 
 tslim_status tsl_conv_depthwise_prepare(tsl_prepare *p, tsl_kernel *kernel, tsl_conv *conv) {
     const tsl_coefficients *k = &conv->coefficients;
     // The kernel knows INT8 residuals only; no graph that is fused here has another.
     if (k->residual_after) return tsl_cpu_unsupported(p);
+    if (k->w_zero) TSL_TRY(split_weights(p, conv));
     if (k->is_int8 && k->zero_point != 0) TSL_TRY(set_start(p, conv));
     kernel->run = run_depthwise;
     return tsl_kernel_name(p, kernel, "depthwise");

@@ -71,7 +71,7 @@ static tslim_status set_sums(const tsl_prepare *p, const tsl_conv *conv, tsl_pro
     TSL_REQUIRE_MEMORY(sums, count * sizeof(*sums));
     tsl_pack_sums(g, conv->weights.packed, product->first_tap, product->n_taps, sums);
     product->w_sum = sums;
-    return tsl_coefficients_start(p, &conv->coefficients, sums, &product->start);
+    return tsl_coefficients_start(p, &conv->coefficients, sums, g->k * product->n_taps, &product->start);
 }
 
 // A product without kernel positions over the whole output, which sets every pixel to what the bias makes.

@@ -13,6 +13,7 @@ typedef struct tsl_prepare {
     tsl_arena *arena; // for everything that outlives prepare; freed with the plan
     const tsl_cpu_functions *functions; // the dispatch table at the session's instruction set
     const char *isa_name;
+    bool any_weights; // the level's INT8 products are exact for weights of -128 too
 } tsl_prepare;
 
 typedef tslim_status (*tsl_prepare_function)(tsl_prepare *p, tsl_kernel *kernel);

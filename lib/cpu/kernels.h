@@ -78,6 +78,8 @@ typedef struct tsl_gemm_s8_args {
     const int32_t
         *w_sum; // of each channel's weights over all taps (padded to 16): for kernels that shift a by 128
     const int32_t *acc_init; // padded to 16, or NULL for zeros
+    // Weights with zero points: acc has a_sum[r] * w_zero[j] too. m sums; padded to 16. Or both NULL.
+    const int32_t *a_sum, *w_zero;
     const float *scale, *bias; // padded to 16
     const int8_t *z; // residual, or NULL
     const ptrdiff_t *z_row;
@@ -87,6 +89,15 @@ typedef struct tsl_gemm_s8_args {
     float *c_f32;
     const ptrdiff_t *c_row;
 } tsl_gemm_s8_args;
+
+// sum[r] = the sum of a row's activations over all taps, of k channels each: for weights with zero points.
+typedef struct tsl_row_sums_args {
+    const void *a;
+    tsl_activation_kind a_kind;
+    const ptrdiff_t *a_row, *tap;
+    size_t m, n_taps, k;
+    int32_t *sum;
+} tsl_row_sums_args;
 
 // ---- Depthwise convolution: one row of output pixels, each channel by itself ----
 typedef struct tsl_depthwise_f32_args {

@@ -21,7 +21,8 @@ static tslim_status set_start(tsl_prepare *p, tsl_matrix *t) {
     if (!c->is_int8 || c->zero_point == 0) return TSLIM_OK;
     if (!t->weights.packed || t->weights.count != 1) return tsl_cpu_unsupported(p);
     const char *sums = (const char *)t->weights.packed + t->weights.geometry.sums_offset;
-    return tsl_coefficients_start(p, c, (const int32_t *)(const void *)sums, &t->product.start);
+    size_t depth = t->weights.geometry.k;
+    return tsl_coefficients_start(p, c, (const int32_t *)(const void *)sums, depth, &t->product.start);
 }
 
 tslim_status tsl_matrix_prepare(tsl_prepare *p, tsl_kernel *kernel, const tsl_tensor *matrix, size_t count,

@@ -132,6 +132,20 @@ static void run_s8(const loop *l, const piece *q) {
         args.lo = -INFINITY;
         args.hi = INFINITY;
     }
+    int32_t a_sum[MAX_ROWS];
+    if (c->w_zero) {
+        tsl_row_sums_args rows = {.a = args.a,
+            .a_kind = args.a_kind,
+            .a_row = args.a_row,
+            .tap = args.tap,
+            .m = args.m,
+            .n_taps = args.n_taps,
+            .k = g->k,
+            .sum = a_sum};
+        p->functions->row_sums_s8(&rows);
+        args.a_sum = a_sum;
+        args.w_zero = c->w_zero + padded;
+    }
     p->functions->gemm_s8(&args);
     if (c->table) look_up(l, q, args.c_s8);
     if (c->residual_after) add_float_residual(l, q, args.c_f32, (const float *)l->operands->z + channel);

@@ -42,6 +42,7 @@ typedef struct tsl_coefficients {
     size_t groups, n, padded; // output channels of one group, and rounded up to panels
     int32_t zero_point; // of the activations
     float *scale; // INT8 only
+    int32_t *w_zero; // the zero points of the weights, times -1; NULL: all are 0
     const tsl_tensor *bias_tensor; // of the step; NULL: none
     float *bias; // NULL: made at each run, in the scratch
     size_t bias_scratch;
@@ -59,9 +60,10 @@ typedef struct tsl_coefficients {
 tslim_status tsl_coefficients_prepare(const tsl_prepare *p, tsl_kernel *kernel, const tsl_weights *weights,
     const tsl_tensor *bias, double alpha, double beta, tsl_coefficients *c);
 const float *tsl_coefficients_bias(const tsl_coefficients *c, const tsl_run *run, const void *data);
-// -zero_point * sums, or NULL where that is zero.
-tslim_status tsl_coefficients_start(
-    const tsl_prepare *p, const tsl_coefficients *c, const int32_t *sums, const int32_t **start);
+// What the zero points of activations and of `depth` weights for each output come to, given the weights'
+// sums; NULL where that is zero.
+tslim_status tsl_coefficients_start(const tsl_prepare *p, const tsl_coefficients *c, const int32_t *sums,
+    size_t depth, const int32_t **start);
 
 // ---- The product ----
 // Output pixels in three nested loops (batch, row, column), with the steps in bytes of each operand.

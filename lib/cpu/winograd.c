@@ -95,7 +95,7 @@ static bool is_possible(const tsl_prepare *p, const tsl_conv *conv) {
     if (!c->is_int8) return true;
     // Portable functions stand in where weights are out of the vector kernels' range.
     return conv->weights.packed && conv->weights.functions == p->functions && !c->residual_after &&
-           sums_are_small(conv);
+           !c->w_zero && sums_are_small(conv);
 }
 
 // Clocks of either way, as measured with AVX-512 (products and transforms of a vector of channels). The

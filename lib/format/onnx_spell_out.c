@@ -162,6 +162,8 @@ static tslim_status add_zero_point(speller *s, uint32_t value) {
     void *data;
     TSL_TRY(tsl_graph_add_constant(graph, name, dtype, count > 1, &count, &s->zero_point[value], &data));
     memset(data, quant.zero_point, (size_t)count); // of one byte each: INT8 and UINT8
+    for (int64_t i = 0; quant.zero_points && i < count; i++)
+        ((int8_t *)data)[i] = (int8_t)quant.zero_points[i];
     return TSLIM_OK;
 }
 

@@ -85,8 +85,23 @@ static tslim_status read_shape(
     return TSLIM_OK;
 }
 
-static tslim_status read_quant(
-    file_reader *r, const tsl_file_Value *message, const tsl_numbers *scales, tsl_value *value) {
+static tslim_status read_zero_points(file_reader *r, const tsl_numbers *numbers, tsl_value *value) {
+    int32_t *copy = tsl_arena_array(&r->graph->arena, numbers->count, sizeof(*copy));
+    TSL_REQUIRE_MEMORY(copy, numbers->count * sizeof(*copy));
+    for (size_t i = 0; i < numbers->count; i++) {
+        int64_t number = ((const int64_t *)numbers->data)[i];
+        TSL_REQUIRE(
+            number >= -128 && number <= 127, TSLIM_ERROR_BAD_FILE, "zero point %zu is %" PRId64, i, number);
+        copy[i] = (int32_t)number;
+    }
+    value->quant.zero_points = copy;
+    return TSLIM_OK;
+}
+
+static tslim_status read_quant(file_reader *r, const tsl_file_Value *message, const tsl_numbers *scales,
+    const tsl_numbers *zero_points, tsl_value *value) {
+    TSL_REQUIRE(zero_points->count == 0 || zero_points->count == scales->count, TSLIM_ERROR_BAD_FILE,
+        "%zu zero points for %zu scales", zero_points->count, scales->count);
     if (scales->count == 0) return TSLIM_OK;
     int32_t axis = message->quant_axis;
     bool fits =
@@ -98,10 +113,11 @@ static tslim_status read_quant(
     for (size_t i = 0; i < scales->count; i++)
         TSL_REQUIRE(
             copy[i] > 0 && copy[i] <= 3.4e38f, TSLIM_ERROR_BAD_FILE, "scale %zu is %g", i, (double)copy[i]);
-    value->quant = (tsl_quant){copy, (uint32_t)scales->count, axis, message->zero_point};
+    value->quant = (tsl_quant){
+        .scales = copy, .n_scales = (uint32_t)scales->count, .axis = axis, .zero_point = message->zero_point};
     TSL_REQUIRE(message->zero_point >= -128 && message->zero_point <= 255, TSLIM_ERROR_BAD_FILE,
         "zero point %d", (int)message->zero_point);
-    return TSLIM_OK;
+    return zero_points->count ? read_zero_points(r, zero_points, value) : TSLIM_OK;
 }
 
 static tslim_status read_constant(file_reader *r, const tsl_file_Value *message, tsl_value *value) {
@@ -128,7 +144,8 @@ static tslim_status read_constant(file_reader *r, const tsl_file_Value *message,
 }
 
 static tslim_status convert_value(file_reader *r, const tsl_file_Value *message, tsl_view name_view,
-    const tsl_numbers *dims, const tsl_views *symbols, const tsl_numbers *scales) {
+    const tsl_numbers *dims, const tsl_views *symbols, const tsl_numbers *scales,
+    const tsl_numbers *zero_points) {
     const char *name;
     uint32_t id;
     TSL_TRY(tsl_proto_text(&r->proto, name_view, &name));
@@ -140,7 +157,7 @@ static tslim_status convert_value(file_reader *r, const tsl_file_Value *message,
         "'%s': element type %d", name, (int)message->dtype);
     tslim_status status = TSLIM_OK;
     if (message->shape_known) status = read_shape(r, dims, symbols, &value->shape);
-    if (status == TSLIM_OK) status = read_quant(r, message, scales, value);
+    if (status == TSLIM_OK) status = read_quant(r, message, scales, zero_points, value);
     if (status == TSLIM_OK && message->has_data_bytes) status = read_constant(r, message, value);
     return status == TSLIM_OK ? status : tsl_fail_prefix(status, "value '%s'", name);
 }
@@ -150,17 +167,19 @@ static bool decode_value(pb_istream_t *stream, const pb_field_t *field, void **a
     file_reader *r = *arg;
     tsl_file_Value message = tsl_file_Value_init_zero;
     tsl_view name = {0};
-    tsl_numbers dims = {0}, scales = {0};
+    tsl_numbers dims = {0}, scales = {0}, zero_points = {0};
     tsl_views symbols = {0};
     tsl_proto_want_view(&message.name, &name);
     tsl_proto_want_signed(&message.dims, &dims, &r->proto);
     tsl_proto_want_views(&message.symbols, &symbols, &r->proto);
     tsl_proto_want_floats(&message.scales, &scales, &r->proto);
+    tsl_proto_want_signed(&message.zero_points, &zero_points, &r->proto);
     tslim_status status =
         tsl_proto_parse(&r->proto, tsl_view_take(stream), tsl_file_Value_fields, &message, "value");
-    if (status == TSLIM_OK) status = convert_value(r, &message, name, &dims, &symbols, &scales);
+    if (status == TSLIM_OK) status = convert_value(r, &message, name, &dims, &symbols, &scales, &zero_points);
     tsl_numbers_free(&dims);
     tsl_numbers_free(&scales);
+    tsl_numbers_free(&zero_points);
     tsl_views_free(&symbols);
     return tsl_proto_failed(&r->proto, status);
 }

@@ -18,7 +18,7 @@ _Static_assert(
 typedef struct numbers_argument {
     const void *values;
     size_t count;
-    enum { FLOATS, SIGNED, INDICES, PLAIN_INDICES } kind;
+    enum { FLOATS, SIGNED, SIGNED_32, INDICES, PLAIN_INDICES } kind;
 } numbers_argument;
 
 static bool encode_number(pb_ostream_t *stream, const numbers_argument *n, size_t i) {
@@ -27,6 +27,8 @@ static bool encode_number(pb_ostream_t *stream, const numbers_argument *n, size_
         return pb_encode_fixed32(stream, (const float *)n->values + i);
     case SIGNED:
         return pb_encode_svarint(stream, ((const int64_t *)n->values)[i]);
+    case SIGNED_32:
+        return pb_encode_svarint(stream, ((const int32_t *)n->values)[i]);
     case INDICES: // 0 is absent: TSL_NONE + 1 wraps to it
         return pb_encode_varint(stream, (uint32_t)(((const uint32_t *)n->values)[i] + 1u));
     case PLAIN_INDICES:
@@ -86,7 +88,7 @@ static bool encode_value(pb_ostream_t *stream, const pb_field_t *field, const en
     tsl_value *value = &e->graph->values[v];
     tsl_file_Value message = tsl_file_Value_init_zero;
     tsl_proto_text_argument name;
-    numbers_argument dims, scales;
+    numbers_argument dims, scales, zero_points;
     tsl_proto_put_text(&message.name, &name, value->name, strlen(value->name));
     message.has_dtype = true;
     message.dtype = (int32_t)value->dtype;
@@ -101,6 +103,9 @@ static bool encode_value(pb_ostream_t *stream, const pb_field_t *field, const en
         message.has_zero_point = value->quant.zero_point != 0;
         message.zero_point = value->quant.zero_point;
     }
+    if (value->quant.zero_points)
+        set_numbers(
+            &message.zero_points, &zero_points, value->quant.zero_points, value->quant.n_scales, SIGNED_32);
     if (tsl_value_is_constant(value)) {
         message.has_data_offset = message.has_data_bytes = true;
         message.data_offset = e->offsets[v];

@@ -80,6 +80,8 @@ void tsl_value_copy_parts(tsl_arena *arena, tsl_value *value, bool *failed) {
         value->shape.symbols[i] = copy_text(arena, value->shape.symbols[i], failed);
     value->quant.scales =
         copy_bytes(arena, value->quant.scales, value->quant.n_scales * sizeof(float), failed);
+    value->quant.zero_points =
+        copy_bytes(arena, value->quant.zero_points, value->quant.n_scales * sizeof(int32_t), failed);
     tsl_buffer_retain(value->buffer);
 }
 

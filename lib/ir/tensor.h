@@ -12,6 +12,7 @@ typedef struct tsl_quant {
     uint32_t n_scales; // 1, or one for each index of `axis`
     int32_t axis;
     int32_t zero_point; // one for the tensor; 0 for the symmetric form
+    const int32_t *zero_points; // of weights only: one for each scale where they differ, or NULL
 } tsl_quant;
 
 // How a constant's bytes are arranged. The logical shape does not tell.

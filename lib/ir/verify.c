@@ -54,6 +54,12 @@ static tslim_status check_packed_operand(
 static tslim_status check_quant(const tsl_value *value, tslim_status code) {
     const tsl_quant *quant = &value->quant;
     if (!quant->scales) return TSLIM_OK;
+    int32_t lowest = value->dtype == TSLIM_DTYPE_UINT8 ? 0 : value->dtype == TSLIM_DTYPE_INT8 ? -128 : 0;
+    int32_t highest = value->dtype == TSLIM_DTYPE_UINT8 ? 255 : value->dtype == TSLIM_DTYPE_INT8 ? 127 : 0;
+    TSL_REQUIRE(quant->zero_point >= lowest && quant->zero_point <= highest, code,
+        "value '%s' (%s) has zero point %d", value->name, tslim_dtype_name(value->dtype), quant->zero_point);
+    TSL_REQUIRE(!quant->zero_points || (value->dtype == TSLIM_DTYPE_INT8 && tsl_value_is_constant(value)),
+        code, "value '%s' has several zero points", value->name);
     if (quant->n_scales == 1) return TSLIM_OK;
     const tsl_shape *shape = &value->shape;
     TSL_REQUIRE(

@@ -72,18 +72,31 @@ const tsl_node *tsl_weights_dequantizer(const tslim_graph *graph, uint32_t id) {
     return axis >= 0 && axis < x->shape.rank && x->shape.dims[axis] == (int64_t)count ? node : NULL;
 }
 
-void tsl_read_weights_parameters(const tslim_graph *graph, const tsl_node *node, const float **scales,
-    uint32_t *n_scales, int32_t *axis, bool *same_zero_points, int32_t *zero_point) {
+// The axis of its scales, of which there are `count`.
+static int32_t weights_axis(const tslim_graph *graph, const tsl_node *node, size_t count) {
+    int64_t axis = tsl_attrs_int(&node->attrs, TSL_ATTR_axis, 1);
+    return count == 1 ? 0 : (int32_t)(axis < 0 ? axis + tsl_node_input(graph, node, 0)->shape.rank : axis);
+}
+
+tslim_status tsl_read_weights_parameters(tslim_graph *graph, const tsl_node *node, tsl_quant *quant) {
     const tsl_value *x = tsl_node_input(graph, node, 0), *scale = tsl_node_input(graph, node, 1),
                     *zero = tsl_node_input(graph, node, 2);
-    *scales = scale->data;
-    *n_scales = (uint32_t)(scale->bytes / sizeof(float));
-    int64_t given = tsl_attrs_int(&node->attrs, TSL_ATTR_axis, 1);
-    *axis = *n_scales == 1 ? 0 : (int32_t)(given < 0 ? given + x->shape.rank : given);
-    *zero_point = signed_zero_point(zero, 0, x->dtype);
-    *same_zero_points = true;
-    for (size_t i = 1; i < *n_scales; i++)
-        *same_zero_points &= signed_zero_point(zero, i, x->dtype) == *zero_point;
+    size_t count = scale->bytes / sizeof(float);
+    float *scales = tsl_arena_copy(&graph->arena, scale->data, scale->bytes);
+    int32_t *zero_points = tsl_arena_array(&graph->arena, count, sizeof(*zero_points));
+    TSL_REQUIRE_MEMORY(scales && zero_points ? graph : NULL, scale->bytes);
+    *quant = (tsl_quant){.scales = scales, .n_scales = (uint32_t)count};
+    quant->axis = weights_axis(graph, node, count);
+    bool same = true;
+    for (size_t i = 0; i < count; i++) {
+        zero_points[i] = signed_zero_point(zero, i, x->dtype);
+        same &= zero_points[i] == zero_points[0];
+    }
+    if (same)
+        quant->zero_point = zero_points[0];
+    else
+        quant->zero_points = zero_points;
+    return TSLIM_OK;
 }
 
 // ---- What operators are ----
@@ -173,7 +186,7 @@ static bool has_int8_kernel(const tslim_graph *graph, const tsl_node *node) {
 // ---- Products ----
 
 // True when weights with scales along `axis` (or one scale) have one for each output channel.
-static bool axis_fits(const tsl_node *node, const tsl_value *weights, uint32_t n_scales, int32_t axis) {
+static bool axis_fits(const tsl_node *node, const tsl_value *weights, size_t n_scales, int32_t axis) {
     if (n_scales == 1) return true;
     switch (node->op) {
     case TSL_OP_CONV:
@@ -192,14 +205,11 @@ static bool weights_fit(const tsl_quantized_folder *f, const tsl_node *node) {
     const tsl_node *dequantizer = tsl_weights_dequantizer(graph, node->inputs[1]);
     if (!dequantizer) return false;
     const tsl_value *weights = tsl_node_input(graph, dequantizer, 0);
-    const float *scales;
-    uint32_t n_scales, rank = weights->shape.rank;
-    int32_t axis, zero_point;
-    bool same;
-    tsl_read_weights_parameters(graph, dequantizer, &scales, &n_scales, &axis, &same, &zero_point);
+    size_t n_scales = tsl_node_input(graph, dequantizer, 1)->bytes / sizeof(float);
+    uint32_t rank = weights->shape.rank;
     bool matrix = node->op == TSL_OP_GEMM || node->op == TSL_OP_MATMUL;
-    return same && zero_point == 0 && (matrix ? rank == 2 : rank == 3 || rank == 4) &&
-           axis_fits(node, weights, n_scales, axis);
+    return (matrix ? rank == 2 : rank == 3 || rank == 4) &&
+           axis_fits(node, weights, n_scales, weights_axis(graph, dequantizer, n_scales));
 }
 
 // INT8 kernels add a bias with one element for each output channel, or one for all.

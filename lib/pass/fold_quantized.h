@@ -54,9 +54,8 @@ tsl_quantized_role tsl_quantized_role_of(const tsl_node *node, uint32_t operand)
 // The DequantizeLinear that makes a value from a constant of 8 bits with constant parameters, which may be
 // along an axis; NULL when there is none.
 const tsl_node *tsl_weights_dequantizer(const tslim_graph *graph, uint32_t value);
-// Of the node above: scales, and zero points in INT8's terms. *axis is within the tensor.
-void tsl_read_weights_parameters(const tslim_graph *graph, const tsl_node *dequantizer, const float **scales,
-    uint32_t *n_scales, int32_t *axis, bool *same_zero_points, int32_t *zero_point);
+// Of the node above: the parameters in INT8's terms, in the graph's memory. NO_MEMORY.
+tslim_status tsl_read_weights_parameters(tslim_graph *graph, const tsl_node *dequantizer, tsl_quant *quant);
 
 // Brings operators between integers into the form that the rest knows (pass/lift_integers.c): before
 // constants are folded, and behind that.

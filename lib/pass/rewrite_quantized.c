@@ -50,13 +50,8 @@ static void become(tslim_graph *graph, uint32_t n, tsl_op op, uint32_t input) {
 static tslim_status add_weights(rewriter *r, const tsl_node *dequantizer, uint32_t *id) {
     tslim_graph *graph = r->graph;
     uint32_t source = dequantizer->inputs[0];
-    tsl_quant quant = {0};
-    const float *scales;
-    bool same;
-    tsl_read_weights_parameters(
-        graph, dequantizer, &scales, &quant.n_scales, &quant.axis, &same, &quant.zero_point);
-    quant.scales = tsl_arena_copy(&graph->arena, scales, quant.n_scales * sizeof(float));
-    TSL_REQUIRE_MEMORY(quant.scales, quant.n_scales * sizeof(float));
+    tsl_quant quant;
+    TSL_TRY(tsl_read_weights_parameters(graph, dequantizer, &quant));
     TSL_TRY(add_twin(graph, source, "int8", TSLIM_DTYPE_INT8, id));
     tsl_value *value = &graph->values[*id];
     const tsl_value *from = &graph->values[source];

@@ -28,7 +28,7 @@ static void quantize(recipe *r, tsl_value *value) {
     float *scale = tsl_arena_array(&r->graph->arena, 1, sizeof(*scale));
     if (!scale) return;
     *scale = (float)between(r, 1, 9) / 64;
-    value->quant = (tsl_quant){scale, 1, 0, below(r, 4) ? 0 : (int32_t)between(r, -128, 127)};
+    value->quant = (tsl_quant){.scales = scale, .n_scales = 1, .zero_point = below(r, 4) ? 0 : (int32_t)between(r, -128, 127)};
 }
 
 static void fill(recipe *r, tslim_dtype dtype, void *data, size_t bytes) {

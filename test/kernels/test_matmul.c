@@ -88,10 +88,10 @@ static void draw_types(matrix_case *t, tslim_dtype in, tslim_dtype out) {
     if (is_int8) {
         bool per_column = !one_in(3) && t->b.tensor.rank == 2;
         for (int i = 0; i < 128; i++) t->b_scales[i] = 0.002f + 0.01f * fabsf(random_real());
-        t->a.tensor.quant = (tsl_quant){&t->a_scale, 1, 0, 0};
-        t->b.tensor.quant = (tsl_quant){t->b_scales, per_column ? (uint32_t)t->n : 1, 0, 0};
+        t->a.tensor.quant = (tsl_quant){.scales = &t->a_scale, .n_scales = 1};
+        t->b.tensor.quant = (tsl_quant){.scales = t->b_scales, .n_scales = per_column ? (uint32_t)t->n : 1};
     }
-    if (out == TSLIM_DTYPE_INT8) t->y.tensor.quant = (tsl_quant){&t->y_scale, 1, 0, 0};
+    if (out == TSLIM_DTYPE_INT8) t->y.tensor.quant = (tsl_quant){.scales = &t->y_scale, .n_scales = 1};
     set_tensor(&t->a, in, one_in(6));
     set_tensor(&t->b, in, one_in(2));
     set_tensor(&t->y, out, false);
@@ -100,7 +100,7 @@ static void draw_types(matrix_case *t, tslim_dtype in, tslim_dtype out) {
     if (!t->has_z) return;
     bool z_int8 = is_int8 && (out == TSLIM_DTYPE_INT8 || one_in(2));
     set_dims(&t->z.tensor, t->y.tensor.rank, t->y.tensor.dims);
-    if (z_int8) t->z.tensor.quant = (tsl_quant){&t->z_scale, 1, 0, 0};
+    if (z_int8) t->z.tensor.quant = (tsl_quant){.scales = &t->z_scale, .n_scales = 1};
     set_tensor(&t->z, z_int8 ? TSLIM_DTYPE_INT8 : TSLIM_DTYPE_FLOAT, one_in(4));
 }
 

@@ -12,7 +12,10 @@ static inline int32_t activation(const void *a, size_t i, tsl_activation_kind ki
 // One row, one panel.
 static void accumulate(const tsl_gemm_s8_args *g, size_t row, size_t panel, int32_t sums[TSL_PANEL]) {
     const int8_t *w = g->w + panel * g->panel_stride;
-    for (size_t j = 0; j < TSL_PANEL; j++) sums[j] = g->acc_init ? g->acc_init[panel * TSL_PANEL + j] : 0;
+    for (size_t j = 0; j < TSL_PANEL; j++) {
+        sums[j] = g->acc_init ? g->acc_init[panel * TSL_PANEL + j] : 0;
+        if (g->a_sum) sums[j] += g->a_sum[row] * g->w_zero[panel * TSL_PANEL + j];
+    }
     for (size_t t = 0; t < g->n_taps; t++) {
         const char *a = (const char *)g->a + g->a_row[row] + g->tap[t];
         for (size_t i = 0; i < g->k4 * TSL_K_GROUP; i += TSL_K_GROUP, w += TSL_PANEL * TSL_K_GROUP)

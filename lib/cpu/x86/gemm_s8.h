@@ -109,6 +109,16 @@ TSL_INLINE void copy_row(const tsl_vi *from, const int vectors, tsl_vi *to) {
     for (int v = 0; v < vectors; v++) to[v] = from[v];
 }
 
+// What zero points of weights add to a row's sums.
+TSL_INLINE void add_row_sum(
+    const tsl_gemm_s8_args *g, size_t row, size_t channel, const int vectors, tsl_vi *sum) {
+    tsl_vi a_sum = tsl_vi_broadcast(&g->a_sum[row]);
+    TSL_UNROLL
+    for (int v = 0; v < vectors; v++)
+        sum[v] = tsl_vi_add(
+            sum[v], tsl_vi_multiply_32(a_sum, tsl_vi_load(g->w_zero + channel + (size_t)v * TSL_LANES)));
+}
+
 TSL_INLINE void spill_row(int32_t *to, const int vectors, const tsl_vi *from) {
     TSL_UNROLL
     for (int v = 0; v < vectors; v++) tsl_vi_store(to + v * TSL_LANES, from[v]);
@@ -154,6 +164,7 @@ TSL_INLINE void tile(const tsl_gemm_s8_args *g, size_t row, size_t panel, const 
     if (height <= rows) {                                                                                    \
         a[height - 1] = (const char *)g->a + g->a_row[row + height - 1];                                     \
         copy_row(first, vectors, sum[height - 1]);                                                           \
+        if (g->a_sum) add_row_sum(g, row + height - 1, channel, vectors, sum[height - 1]);                   \
     }
     TSL_TILE_HEIGHTS(TSL_ROW)
 #undef TSL_ROW

@@ -80,6 +80,9 @@ TSL_INLINE tsl_vi tsl_vi_subtract(tsl_vi a, tsl_vi b) {
 TSL_INLINE tsl_vi tsl_vi_xor(tsl_vi a, tsl_vi b) {
     return _mm256_xor_si256(a, b);
 }
+TSL_INLINE tsl_vi tsl_vi_multiply_32(tsl_vi a, tsl_vi b) {
+    return _mm256_mullo_epi32(a, b);
+}
 TSL_INLINE tsl_vi tsl_vi_times_128(tsl_vi a) {
     return _mm256_slli_epi32(a, 7);
 }

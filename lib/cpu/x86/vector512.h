@@ -79,6 +79,9 @@ TSL_INLINE tsl_vi tsl_vi_subtract(tsl_vi a, tsl_vi b) {
 TSL_INLINE tsl_vi tsl_vi_xor(tsl_vi a, tsl_vi b) {
     return _mm512_xor_si512(a, b);
 }
+TSL_INLINE tsl_vi tsl_vi_multiply_32(tsl_vi a, tsl_vi b) {
+    return _mm512_mullo_epi32(a, b);
+}
 TSL_INLINE tsl_vi tsl_vi_times_128(tsl_vi a) {
     return _mm512_slli_epi32(a, 7);
 }
