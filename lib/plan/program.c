@@ -125,10 +125,14 @@ static tslim_status remember_inputs(const tsl_program *program, const tsl_tensor
 }
 
 static tslim_status check_deciding(const tsl_program *program, const tsl_tensor *inputs) {
-    for (uint32_t i = 0; i < program->n_inputs; i++)
-        TSL_REQUIRE(!decides(program, i) || tensor_bytes(&inputs[i]) <= MOST_DECIDING_BYTES,
-            TSLIM_ERROR_LIMIT, "'%s', which decides on a shape, has %zu bytes",
-            program->graph->values[program->graph->inputs[i]].name, tensor_bytes(&inputs[i]));
+    for (uint32_t i = 0; i < program->n_inputs; i++) {
+        if (!decides(program, i)) continue;
+        const char *name = program->graph->values[program->graph->inputs[i]].name;
+        TSL_REQUIRE(tslim_dtype_size(inputs[i].dtype) > 0, TSLIM_ERROR_INVALID_ARGUMENT,
+            "'%s', which decides on a shape, is %s", name, tslim_dtype_name(inputs[i].dtype));
+        TSL_REQUIRE(tensor_bytes(&inputs[i]) <= MOST_DECIDING_BYTES, TSLIM_ERROR_LIMIT,
+            "'%s', which decides on a shape, has %zu bytes", name, tensor_bytes(&inputs[i]));
+    }
     return TSLIM_OK;
 }
 
