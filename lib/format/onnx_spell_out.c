@@ -114,6 +114,68 @@ static tslim_status spell_out_gate(tslim_graph *graph, uint32_t n, tsl_op gate) 
     return finish_with(graph, n, TSL_OP_MUL, x, "gate");
 }
 
+static tslim_status add_number(tslim_graph *graph, float number, uint32_t *id) {
+    void *data;
+    TSL_TRY(tsl_graph_add_constant(graph, "number", TSLIM_DTYPE_FLOAT, 0, NULL, id, &data));
+    memcpy(data, &number, sizeof(number));
+    return TSLIM_OK;
+}
+
+// x * (1 + erf(x / sqrt(2))) / 2; nodes are made from the last to the first.
+static tslim_status spell_out_gelu(tslim_graph *graph, uint32_t n) {
+    uint32_t x = graph->nodes[n].inputs[0], root, one, half, inner, result, added;
+    TSL_REQUIRE(strcmp(tsl_attrs_string(&graph->nodes[n].attrs, TSL_ATTR_approximate, "none"), "none") == 0,
+        TSLIM_ERROR_UNSUPPORTED, "node '%s': Gelu by tanh in opset %u", graph->nodes[n].name, graph->opset);
+    TSL_TRY(add_number(graph, 1.41421356f, &root));
+    TSL_TRY(add_number(graph, 1.0f, &one));
+    TSL_TRY(add_number(graph, 0.5f, &half));
+    rename_operator(&graph->nodes[n], TSL_OP_DIV);
+    graph->nodes[n].attrs.count = 0;
+    TSL_TRY(tsl_node_add_input(graph, &graph->nodes[n], root));
+    TSL_TRY(finish_with(graph, n, TSL_OP_MUL, half, "twice"));
+    TSL_TRY(finish_with(graph, n, TSL_OP_MUL, x, "gate"));
+    TSL_TRY(finish_with(graph, n, TSL_OP_ADD, one, "erf"));
+    TSL_TRY(part_from_result(graph, n, 0, "scaled", &inner, &result));
+    return add_node(graph, TSL_OP_ERF, 1, &inner, result, &added);
+}
+
+static tslim_status mean_of_rows(tslim_graph *graph, uint32_t x, const char *name, uint32_t *mean) {
+    static const int64_t last = -1;
+    uint32_t added;
+    TSL_TRY(tsl_graph_add_value(graph, name, TSLIM_DTYPE_FLOAT, mean));
+    TSL_TRY(add_node(graph, TSL_OP_REDUCE_MEAN, 1, &x, *mean, &added));
+    return tsl_node_set_ints(graph, &graph->nodes[added], TSL_ATTR_axes, &last, 1);
+}
+
+static tslim_status function_of(
+    tslim_graph *graph, tsl_op op, uint32_t n_inputs, const uint32_t *inputs, const char *name, uint32_t *y) {
+    uint32_t added;
+    TSL_TRY(tsl_graph_add_value(graph, name, TSLIM_DTYPE_FLOAT, y));
+    return add_node(graph, op, n_inputs, inputs, *y, &added);
+}
+
+// As lib/pass/fuse_normalization.c finds it; before opset 17 there is no other.
+static tslim_status spell_out_layer_normalization(tslim_graph *graph, uint32_t n) {
+    uint32_t x = graph->nodes[n].inputs[0], scale = graph->nodes[n].inputs[1], mean, d, square, variance, sum,
+             root, epsilon;
+    uint32_t shift = graph->nodes[n].n_inputs > 2 ? graph->nodes[n].inputs[2] : TSL_NONE;
+    TSL_TRY(add_number(graph, tsl_attrs_float(&graph->nodes[n].attrs, TSL_ATTR_epsilon, 1e-5f), &epsilon));
+    TSL_TRY(mean_of_rows(graph, x, "mean", &mean));
+    TSL_TRY(function_of(graph, TSL_OP_SUB, 2, (uint32_t[]){x, mean}, "centered", &d));
+    TSL_TRY(function_of(graph, TSL_OP_MUL, 2, (uint32_t[]){d, d}, "square", &square));
+    TSL_TRY(mean_of_rows(graph, square, "variance", &variance));
+    TSL_TRY(function_of(graph, TSL_OP_ADD, 2, (uint32_t[]){variance, epsilon}, "variance_epsilon", &sum));
+    TSL_TRY(function_of(graph, TSL_OP_SQRT, 1, &sum, "deviation", &root));
+    tsl_node *node = &graph->nodes[n];
+    rename_operator(node, TSL_OP_DIV);
+    node->attrs.count = 0;
+    node->n_inputs = 2;
+    node->inputs[0] = d;
+    node->inputs[1] = root;
+    if (shift != TSL_NONE) TSL_TRY(finish_with(graph, n, TSL_OP_ADD, shift, "unshifted"));
+    return finish_with(graph, n, TSL_OP_MUL, scale, "unscaled");
+}
+
 static tslim_status spell_out_operator(tslim_graph *graph, uint32_t n) {
     switch (graph->nodes[n].op) {
     case TSL_OP_SILU:
@@ -121,6 +183,10 @@ static tslim_status spell_out_operator(tslim_graph *graph, uint32_t n) {
     case TSL_OP_REORDER:
         rename_operator(&graph->nodes[n], TSL_OP_IDENTITY);
         return TSLIM_OK;
+    case TSL_OP_GELU:
+        return graph->opset >= 20 ? TSLIM_OK : spell_out_gelu(graph, n);
+    case TSL_OP_LAYER_NORMALIZATION:
+        return graph->opset >= 17 ? TSLIM_OK : spell_out_layer_normalization(graph, n);
     case TSL_OP_HARD_SWISH:
         if (graph->opset >= 14) return TSLIM_OK;
         TSL_TRY(spell_out_gate(graph, n, TSL_OP_HARD_SIGMOID));

@@ -4,6 +4,7 @@
 //   HardSigmoid(x) = clip(x + 3, 0, 6) / 6,  HardSwish(x) = x * HardSigmoid(x)  (Howard et al., 2019,
 //   arXiv:1905.02244) SiLU(x) = x * sigmoid(x)                                                   (Elfwing et
 //   al., 2017, arXiv:1702.03118)
+//   Gelu(x) = 0.5 * x * (1 + erf(x / sqrt(2)))  (Hendrycks and Gimpel, 2016, arXiv:1606.08415)
 #include <math.h>
 
 #include "pass/pass.h"
@@ -131,13 +132,72 @@ static bool fuse_gate(matcher *m, uint32_t n) {
     return false;
 }
 
+// ---- Gelu ----
+
+#define MOST_FACTORS 3
+
+// The factors of a product, through products that only this one reads. False when there are more.
+static bool collect_factors(
+    const matcher *m, uint32_t n, uint32_t depth, uint32_t factors[MOST_FACTORS], uint32_t *count) {
+    const tsl_node *mul = &m->graph->nodes[n];
+    for (uint32_t i = 0; i < 2; i++) {
+        const uint32_t value = mul->inputs[i];
+        if (depth < MOST_FACTORS && producer_for(m, value, TSL_OP_MUL, n)) {
+            if (!collect_factors(m, m->graph->values[value].producer, depth + 1, factors, count))
+                return false;
+            continue;
+        }
+        if (*count == MOST_FACTORS) return false;
+        factors[(*count)++] = value;
+    }
+    return true;
+}
+
+// value = 1 + erf(x / sqrt(2)), read by one node alone: x; TSL_NONE otherwise.
+static uint32_t match_erf_sum(const matcher *m, uint32_t value) {
+    const uint32_t reader = value == TSL_NONE ? TSL_NONE : tsl_single_use(m->graph, &m->uses, value);
+    const tsl_node *add = reader == TSL_NONE ? NULL : producer_for(m, value, TSL_OP_ADD, reader);
+    float scalar;
+    const uint32_t sum = add ? operand_with_scalar(m, add, true, &scalar) : TSL_NONE;
+    if (sum == TSL_NONE || scalar != 1) return TSL_NONE;
+    const tsl_node *erf = producer_for(m, sum, TSL_OP_ERF, m->graph->values[value].producer);
+    if (!erf) return TSL_NONE;
+    const uint32_t scaled = erf->inputs[0], erf_index = m->graph->values[sum].producer;
+    const tsl_node *div = producer_for(m, scaled, TSL_OP_DIV, erf_index);
+    const tsl_node *mul = producer_for(m, scaled, TSL_OP_MUL, erf_index);
+    const uint32_t x = div   ? operand_with_scalar(m, div, false, &scalar)
+                       : mul ? operand_with_scalar(m, mul, true, &scalar)
+                             : TSL_NONE;
+    return x != TSL_NONE && is_about(scalar, div ? 1.4142135623730951 : 0.70710678118654752) ? x : TSL_NONE;
+}
+
+// 0.5 * x * (1 + erf(x / sqrt(2))), in any order
+static bool fuse_gelu(matcher *m, uint32_t n) {
+    uint32_t factors[MOST_FACTORS], count = 0;
+    if (m->graph->nodes[n].op != TSL_OP_MUL || !collect_factors(m, n, 0, factors, &count) ||
+        count != MOST_FACTORS)
+        return false;
+    for (uint32_t i = 0; i < MOST_FACTORS; i++) {
+        const uint32_t x = match_erf_sum(m, factors[i]);
+        for (uint32_t k = 0; x != TSL_NONE && k < MOST_FACTORS; k++) {
+            float half;
+            if (k == i || factors[k] != x ||
+                !tsl_constant_scalar(&m->graph->values[factors[3 - i - k]], &half) || half != 0.5f)
+                continue;
+            replace(m, n, TSL_OP_GELU, x);
+            return true;
+        }
+    }
+    return false;
+}
+
 static tslim_status fuse(matcher *m, bool *changed) {
     for (uint32_t n = 0; n < m->graph->n_nodes; n++) {
         const tsl_value *output = tsl_node_output(m->graph, &m->graph->nodes[n], 0);
         if (!output || output->dtype != TSLIM_DTYPE_FLOAT) continue;
         TSL_TRY(fuse_hard_sigmoid(m, n, changed));
         if (m->graph->nodes[n].op == TSL_OP_HARD_SIGMOID) continue;
-        if (fuse_hard_swish_of_product(m, n) || fuse_gate(m, n)) *changed = true;
+        if (fuse_hard_swish_of_product(m, n) || fuse_gate(m, n) || fuse_gelu(m, n)) *changed = true;
     }
     return TSLIM_OK;
 }

@@ -26,6 +26,8 @@ tslim_status tsl_optimize(tslim_graph *graph, tsl_evaluate_node evaluate, void *
     TSL_TRY(TSL_VERIFY(graph));
     TSL_TRY(tsl_pass_fold_affine(graph));
     TSL_TRY(TSL_VERIFY(graph));
+    TSL_TRY(tsl_pass_fuse_normalization(graph));
+    TSL_TRY(TSL_VERIFY(graph));
     TSL_TRY(tsl_pass_fuse_activations(graph));
     TSL_TRY(TSL_VERIFY(graph));
     TSL_TRY(tsl_pass_fuse_epilogues(graph));

@@ -42,8 +42,11 @@ tslim_status tsl_pass_remove_identity(tslim_graph *graph);
 // MatMul go into the weights and bias.
 tslim_status tsl_pass_fold_affine(tslim_graph *graph);
 
-// Spelled-out HardSwish, HardSigmoid and SiLU become single nodes.
+// Spelled-out HardSwish, HardSigmoid, SiLU and Gelu become single nodes.
 tslim_status tsl_pass_fuse_activations(tslim_graph *graph);
+
+// Spelled-out layer normalization becomes one node.
+tslim_status tsl_pass_fuse_normalization(tslim_graph *graph);
 
 // Residual Add, Relu and Clip become epilogues of the node that makes their operand.
 tslim_status tsl_pass_fuse_epilogues(tslim_graph *graph);
