@@ -25,6 +25,30 @@
 
 #include "cpu/x86/finish_s8_512.h"
 
+// A tile of the greatest height, in groups of four vectors.
+TSL_INLINE void finish_in_registers(const tsl_gemm_s8_args *g, size_t row, size_t channel, const int panels,
+    const bool residual, tsl_vi sum[TSL_TILE_ROWS][TSL_TILE_VECTORS]) {
+    const tsl_vi lo = tsl_vi_set_bytes((int)g->lo), hi = tsl_vi_set_bytes((int)g->hi);
+    const int rows = TSL_ROWS_OF(panels), step = 4 / panels;
+    tsl_vf scale[4], bias[4];
+    TSL_UNROLL
+    for (int p = 0; p < panels; p++) {
+        scale[p] = tsl_vf_load(g->scale + channel + p * TSL_PANEL);
+        bias[p] = tsl_vf_load(g->bias + channel + p * TSL_PANEL);
+    }
+#define TSL_ROW(height)                                                                                      \
+    if (height <= rows && height % step == 0) {                                                              \
+        const int first = height - step;                                                                     \
+        const tsl_vi group[4] = {sum[first][0], sum[first][1],                                               \
+            panels == 4 ? sum[first][2] : sum[height - 1][0],                                                \
+            panels == 4 ? sum[first][3] : sum[height - 1][1]};                                               \
+        tsl_finish_group(                                                                                    \
+            g, row + (size_t)first, (size_t)step, channel, panels, scale, bias, lo, hi, residual, group);    \
+    }
+    TSL_TILE_HEIGHTS(TSL_ROW)
+#undef TSL_ROW
+}
+
 TSL_INLINE bool is_bounded(const tsl_gemm_s8_args *g) {
     return tsl_is_bounded(g->scale, g->bias, g->n, g->z ? g->z_scale : 0);
 }
@@ -129,7 +153,16 @@ TSL_INLINE void store_tile(const tsl_gemm_s8_args *g, size_t row, size_t channel
     const int panels, bool bounded, tsl_vi sum[TSL_TILE_ROWS][TSL_TILE_VECTORS]) {
     const int vectors = panels * TSL_PANEL_VECTORS;
     (void)bounded;
-#if TSL_LANES != 16
+#if TSL_LANES == 16
+    if (rows == TSL_ROWS_OF(panels) && panels > 1 && bounded && g->c_s8 &&
+        channel + (size_t)panels * TSL_PANEL <= g->n) {
+        if (g->z)
+            finish_in_registers(g, row, channel, panels, true, sum);
+        else
+            finish_in_registers(g, row, channel, panels, false, sum);
+        return;
+    }
+#else
     if (g->c_s8 && channel + (size_t)panels * TSL_PANEL <= g->n) {
 #define TSL_ROW(height)                                                                                      \
     if (height <= rows) store_row(g, row + height - 1, channel, panels, sum[height - 1]);
