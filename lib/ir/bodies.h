@@ -41,7 +41,8 @@ uint32_t tsl_node_states(const tsl_node *node);
 // the packing of weights then see within a body what they need.
 tslim_status tsl_graph_sink_constants(tslim_graph *graph, uint32_t n);
 
-// The nodes of a branch in place of its If: behind node n, which is marked for removal. The caller compacts.
+// The nodes of a branch in place of its If, node n, which is marked for removal. They are appended: the
+// caller sorts and compacts.
 tslim_status tsl_graph_inline_branch(tslim_graph *graph, uint32_t n, tslim_graph *branch);
 
 // The verifier's part: attributes that are graphs belong to one node each; the bodies of a node have the

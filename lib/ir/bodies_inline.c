@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // The nodes of a branch that is always taken in place of its If.
-#include <string.h>
-
 #include "ir/bodies.h"
 
 // Which value of the graph each value of the branch becomes.
@@ -84,33 +82,13 @@ static tslim_status copy_other_outputs(inliner *in, const uint32_t *outputs) {
     return TSLIM_OK;
 }
 
-// The nodes from `first` on move to behind node n.
-static tslim_status move_behind(tslim_graph *graph, uint32_t n, uint32_t first) {
-    uint32_t count = graph->n_nodes - first;
-    size_t bytes = count * sizeof(tsl_node);
-    if (count == 0) return TSLIM_OK;
-    tsl_node *moved = tsl_allocate(graph->ctx, bytes);
-    TSL_REQUIRE_MEMORY(moved, bytes);
-    memcpy(moved, graph->nodes + first, bytes);
-    memmove(graph->nodes + n + 1 + count, graph->nodes + n + 1, (first - n - 1) * sizeof(tsl_node));
-    memcpy(graph->nodes + n + 1, moved, bytes);
-    tsl_free(graph->ctx, moved, bytes);
-    for (uint32_t m = n + 1; m < graph->n_nodes; m++)
-        for (uint32_t i = 0; i < graph->nodes[m].n_outputs; i++)
-            if (graph->nodes[m].outputs[i] != TSL_NONE)
-                graph->values[graph->nodes[m].outputs[i]].producer = m;
-    return TSLIM_OK;
-}
-
 static tslim_status inline_branch(inliner *in, uint32_t n) {
-    uint32_t first = in->graph->n_nodes;
     const uint32_t *outputs = in->graph->nodes[n].outputs;
     map_ends(in, n);
     TSL_TRY(copy_values(in));
     tsl_graph_remove_node(in->graph, n);
     for (uint32_t m = 0; m < in->branch->n_nodes; m++) TSL_TRY(copy_node(in, m));
-    TSL_TRY(copy_other_outputs(in, outputs));
-    return move_behind(in->graph, n, first);
+    return copy_other_outputs(in, outputs);
 }
 
 tslim_status tsl_graph_inline_branch(tslim_graph *graph, uint32_t n, tslim_graph *branch) {

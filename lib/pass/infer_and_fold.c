@@ -52,18 +52,11 @@ static bool take_from_budget(const tslim_graph *graph, const tsl_node *node, uin
 typedef struct walk {
     const tsl_folding *folding;
     uint64_t budget;
-    bool changed;
+    bool changed, inlined;
 } walk;
 
-static tslim_status visit(walk *w, tslim_graph *graph, uint32_t n) {
+static tslim_status fold(walk *w, tslim_graph *graph, uint32_t n) {
     const tsl_folding *f = w->folding;
-    if (tsl_op_has_bodies(graph->nodes[n].op)) {
-        bool inlined;
-        TSL_TRY(tsl_pass_infer_bodies(graph, n, f, &inlined));
-        w->changed |= inlined;
-        if (inlined) return TSLIM_OK;
-    }
-    TSL_TRY(tsl_infer_node(graph, n));
     if (!f->evaluate || graph->nodes[n].op == f->kept || !is_foldable(graph, &graph->nodes[n]))
         return TSLIM_OK;
     if (!take_from_budget(graph, &graph->nodes[n], &w->budget)) return TSLIM_OK;
@@ -75,15 +68,32 @@ static tslim_status visit(walk *w, tslim_graph *graph, uint32_t n) {
     return TSLIM_OK;
 }
 
+// The nodes of a branch that takes its If's place come next, though they lie at the end. As deep as bodies
+// are.
+static tslim_status visit(walk *w, tslim_graph *graph, uint32_t n) {
+    if (tsl_op_has_bodies(graph->nodes[n].op)) {
+        bool inlined;
+        uint32_t first = graph->n_nodes;
+        TSL_TRY(tsl_pass_infer_bodies(graph, n, w->folding, &inlined));
+        w->inlined |= inlined;
+        uint32_t end = graph->n_nodes;
+        for (uint32_t m = first; m < end; m++) TSL_TRY(visit(w, graph, m));
+        if (inlined) return TSLIM_OK;
+    }
+    TSL_TRY(tsl_infer_node(graph, n));
+    return fold(w, graph, n);
+}
+
 tslim_status tsl_pass_infer_and_fold_with(tslim_graph *graph, const tsl_folding *folding) {
     uint64_t limit = graph->ctx->limits.arena_bytes;
-    walk w = {folding, limit < MOST_FOLDED_BYTES ? limit : MOST_FOLDED_BYTES, false};
+    walk w = {.folding = folding, .budget = limit < MOST_FOLDED_BYTES ? limit : MOST_FOLDED_BYTES};
     tslim_status status = TSLIM_OK;
-    for (uint32_t n = 0; n < graph->n_nodes && status == TSLIM_OK; n++) status = visit(&w, graph, n);
-    if (!w.changed) return status;
+    uint32_t n_nodes = graph->n_nodes;
+    for (uint32_t n = 0; n < n_nodes && status == TSLIM_OK; n++) status = visit(&w, graph, n);
     // After a failure, too: a branch that does not fit stays a valid graph.
-    tslim_status compacted = tsl_graph_compact(graph);
-    return status == TSLIM_OK ? compacted : status;
+    tslim_status tidied = w.inlined ? tsl_graph_sort(graph) : TSLIM_OK;
+    if (tidied == TSLIM_OK && (w.changed || w.inlined)) tidied = tsl_graph_compact(graph);
+    return status == TSLIM_OK ? tidied : status;
 }
 
 tslim_status tsl_pass_infer_and_fold(tslim_graph *graph, tsl_evaluate_node evaluate, void *user) {

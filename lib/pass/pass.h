@@ -24,7 +24,8 @@ typedef struct tsl_folding {
 } tsl_folding;
 tslim_status tsl_pass_infer_and_fold_with(tslim_graph *graph, const tsl_folding *folding);
 // For node n, which has bodies: what is known of its operands becomes known to its bodies, whose shapes are
-// inferred. An If that is decided becomes the nodes of its branch, behind n: the walk goes on with them.
+// inferred. An If that is decided becomes the nodes of its branch, which are appended: the walk goes on with
+// them.
 tslim_status tsl_pass_infer_bodies(tslim_graph *graph, uint32_t n, const tsl_folding *folding, bool *inlined);
 
 // float16 and bfloat16 values between the graph's ends become float. Infers shapes itself; a graph without

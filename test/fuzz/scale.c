@@ -16,6 +16,7 @@
 #include "base/status.h"
 #include "format/onnx.h"
 #include "format/tslim.h"
+#include "ir/bodies.h"
 
 #define NODES 4000
 #define MOST_GROWTH 9.0
@@ -115,6 +116,71 @@ static uint32_t strangers(maker *m, uint32_t n) { // operators and domains that 
     return last;
 }
 
+// ---- Bodies ----
+
+static tslim_graph *new_body(maker *m, uint32_t n_inputs, const char *const *inputs) {
+    tslim_graph *body;
+    if (tsl_graph_create(m->graph->ctx, &body) != TSLIM_OK) abort();
+    body->opset = 17;
+    body->inputs = tsl_arena_array(&body->arena, n_inputs, sizeof(uint32_t));
+    body->outputs = tsl_arena_array(&body->arena, 2, sizeof(uint32_t));
+    if (!body->inputs || !body->outputs) abort();
+    for (; body->n_inputs < n_inputs; body->n_inputs++)
+        if (tsl_graph_add_value(
+                body, inputs[body->n_inputs], TSLIM_DTYPE_NONE, &body->inputs[body->n_inputs]) != TSLIM_OK)
+            abort();
+    return body;
+}
+
+static void give_body(maker *m, tsl_attr_id attr, tslim_graph *body) {
+    uint32_t index;
+    tsl_node *holder = &m->graph->nodes[m->graph->n_nodes - 1];
+    if (tsl_graph_add_body(m->graph, body, &index) != TSLIM_OK ||
+        tsl_node_set_int(m->graph, holder, attr, index) != TSLIM_OK)
+        abort();
+    holder->attrs.items[holder->attrs.count - 1].type = TSL_ATTR_TYPE_GRAPH;
+}
+
+static void add_relu(tslim_graph *body, uint32_t from) {
+    uint32_t result, index;
+    if (tsl_graph_add_value(body, "y", TSLIM_DTYPE_NONE, &result) != TSLIM_OK ||
+        tsl_graph_add_node(body, TSL_OP_RELU, NULL, 1, &from, 1, &result, &index) != TSLIM_OK)
+        abort();
+    body->outputs[body->n_outputs++] = result;
+}
+
+static uint32_t decided_branches(maker *m, uint32_t n) {
+    uint32_t condition, last = m->input;
+    void *data;
+    if (tsl_graph_add_constant(m->graph, "c", TSLIM_DTYPE_BOOL, 0, NULL, &condition, &data) != TSLIM_OK)
+        abort();
+    for (uint32_t i = 0; i < n / 4; i++) {
+        last = node(m, TSL_OP_IF, NULL, 2, (uint32_t[]){condition, last});
+        m->graph->nodes[m->graph->n_nodes - 1].n_captured = 1;
+        for (int b = 0; b < 2; b++) {
+            tslim_graph *body = new_body(m, 1, (const char *const[]){"x"});
+            add_relu(body, body->inputs[0]);
+            give_body(m, b ? TSL_ATTR_else_branch : TSL_ATTR_then_branch, body);
+        }
+    }
+    return last;
+}
+
+static uint32_t loops(maker *m, uint32_t n) {
+    uint32_t trips, last = m->input;
+    void *data;
+    if (tsl_graph_add_constant(m->graph, "n", TSLIM_DTYPE_INT64, 0, NULL, &trips, &data) != TSLIM_OK) abort();
+    *(int64_t *)data = 2;
+    for (uint32_t i = 0; i < n / 8; i++) {
+        last = node(m, TSL_OP_LOOP, NULL, 3, (uint32_t[]){trips, TSL_NONE, last});
+        tslim_graph *body = new_body(m, 3, (const char *const[]){"i", "c", "x"});
+        body->outputs[body->n_outputs++] = body->inputs[1];
+        add_relu(body, body->inputs[2]);
+        give_body(m, TSL_ATTR_body, body);
+    }
+    return last;
+}
+
 typedef struct kind {
     const char *name;
     uint32_t (*make)(maker *m, uint32_t n);
@@ -130,6 +196,8 @@ static const kind kinds[] = {
     {"one node of many inputs", one_wide_node, TSLIM_OK},
     {"equal names", equal_names, TSLIM_OK},
     {"unknown domains", strangers, TSLIM_ERROR_UNSUPPORTED},
+    {"decided branches", decided_branches, TSLIM_OK},
+    {"loops", loops, TSLIM_OK},
 };
 
 static tslim_status write_model(tslim_context *context, const kind *k, uint32_t n, const char *path) {
