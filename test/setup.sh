@@ -33,6 +33,19 @@ install_python() {
   fi
 }
 
+# ONNX's own tests of its operators up to opset 21; newer packages do not carry them.
+fetch_node_tests() {
+  local folder=$TSLIM_CACHE/node-tests-1.16 wheels
+  [ -f "$folder/ready-1" ] && return
+  mkdir -p "$folder"
+  wheels=$(mktemp -d)
+  "$PYTHON" -m pip download -q --disable-pip-version-check --no-deps -d "$wheels" onnx==1.16.2
+  unzip -qo "$wheels"/onnx-*.whl 'onnx/backend/test/data/node/*' -d "$wheels"
+  cp -r "$wheels/onnx/backend/test/data/node" "$folder"
+  rm -rf "$wheels"
+  touch "$folder/ready-1"
+}
+
 fetch_models() {
   local models=$TSLIM_CACHE/models wheels
   [ -f "$models/ready-1" ] && return
@@ -49,4 +62,5 @@ fetch_models() {
 install_packages
 install_python
 fetch_models
+fetch_node_tests
 export TSLIM_CACHE PYTHON TSLIM_MODELS=$TSLIM_CACHE/models

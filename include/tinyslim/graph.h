@@ -12,7 +12,7 @@ TSLIM_BEGIN_DECLS
 typedef struct tslim_graph tslim_graph;
 
 /**
- * Loads an ONNX (opset 7 to 21) or .tslim file; the content decides which. The file is mapped and must not be
+ * Loads an ONNX (opset 1 to 21) or .tslim file; the content decides which. The file is mapped and must not be
  * changed while the graph, a clone or a session of it lives. A model with operators that cannot run loads all
  * the same: tslim_graph_check names them.
  * IO: it cannot be opened or read. BAD_FILE: malformed. LIMIT: over a limit of the context.

@@ -3,6 +3,9 @@
 #include "cpu/operator.h"
 
 #include <inttypes.h>
+#include <string.h>
+
+#include "base/crc32.h"
 
 double tsl_quantized(const tsl_tensor *t, double real) {
     double lowest = t->dtype == TSLIM_DTYPE_INT8 ? -128 : 0;
@@ -90,6 +93,16 @@ tslim_status tsl_step_ints(const tsl_prepare *p, tsl_attr_id attr, uint32_t inde
     TSL_REQUIRE(operand->constant, TSLIM_ERROR_UNSUPPORTED, "node '%s': operand %u must be a constant",
         p->step->name, index);
     return tsl_read_ints(operand, values, capacity, count);
+}
+
+uint64_t tsl_step_seed(const tsl_step *step) {
+    const tsl_attr *seed = tsl_attrs_find(step->attrs, TSL_ATTR_seed);
+    if (!seed || (seed->type != TSL_ATTR_TYPE_FLOAT && seed->type != TSL_ATTR_TYPE_INT))
+        return UINT64_C(1) << 32 | tsl_crc32(0, step->name, strlen(step->name)); // no float's bits
+    if (seed->type == TSL_ATTR_TYPE_INT) return (uint64_t)seed->i; // Dropout's
+    uint32_t bits;
+    memcpy(&bits, &seed->f, sizeof bits);
+    return bits;
 }
 
 void *tsl_new_state(tsl_prepare *p, tsl_kernel *kernel, size_t bytes) {

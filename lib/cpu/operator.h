@@ -48,6 +48,9 @@ tslim_status tsl_read_ints(const tsl_tensor *tensor, int64_t *values, size_t cap
 tslim_status tsl_step_ints(const tsl_prepare *p, tsl_attr_id attr, uint32_t index, int64_t *values,
     size_t capacity, size_t *count, bool *present);
 
+// What a node's random numbers follow from: its attribute `seed`, or else its name.
+uint64_t tsl_step_seed(const tsl_step *step);
+
 // A zeroed state in the arena, which becomes kernel->state.
 void *tsl_new_state(tsl_prepare *p, tsl_kernel *kernel, size_t bytes);
 #define TSL_NEW_STATE(type, name)                                                                            \

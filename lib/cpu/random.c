@@ -2,9 +2,6 @@
 // Random tensors. A node's numbers follow from its seed and are the same in each run and on every machine; a
 // node without a seed gets one that follows from its name, so that no two nodes of a graph make the same
 // numbers.
-#include <string.h>
-
-#include "base/crc32.h"
 #include "base/rng.h"
 #include "cpu/operator.h"
 
@@ -70,22 +67,13 @@ static tslim_status run_multinomial(const tsl_run *run) {
     return TSLIM_OK;
 }
 
-static uint64_t read_seed(const tsl_step *step) {
-    const tsl_attr *seed = tsl_attrs_find(step->attrs, TSL_ATTR_seed);
-    if (!seed || seed->type != TSL_ATTR_TYPE_FLOAT)
-        return UINT64_C(1) << 32 | tsl_crc32(0, step->name, strlen(step->name)); // no float's bits
-    uint32_t bits;
-    memcpy(&bits, &seed->f, sizeof bits);
-    return bits;
-}
-
 tslim_status tsl_cpu_prepare_random(tsl_prepare *p, tsl_kernel *kernel) {
     const tsl_step *step = p->step;
     const tsl_tensor *x = tsl_step_input(step, 0), *y = &step->outputs[0];
     TSL_NEW_STATE(random_state, s);
     bool uniform = step->op == TSL_OP_RANDOM_UNIFORM || step->op == TSL_OP_RANDOM_UNIFORM_LIKE;
     s->op = step->op;
-    s->seed = read_seed(step);
+    s->seed = tsl_step_seed(step);
     s->shift = (double)tsl_attrs_float(step->attrs, uniform ? TSL_ATTR_low : TSL_ATTR_mean, 0.0f);
     s->scale = uniform ? (double)tsl_attrs_float(step->attrs, TSL_ATTR_high, 1.0f) - s->shift
                        : (double)tsl_attrs_float(step->attrs, TSL_ATTR_scale, 1.0f);

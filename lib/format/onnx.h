@@ -5,7 +5,7 @@
 
 #include "ir/graph.h"
 
-// Reads a model of opset 7 to 21. `buffer` is kept by the graph; weights lie in it where their alignment
+// Reads a model of opset 1 to 21; what ops.def says of an operator decides whether its node can run. `buffer` is kept by the graph; weights lie in it where their alignment
 // allows. `folder` is where external data may lie; NULL: nowhere. The graph is verified. BAD_FILE,
 // UNSUPPORTED, LIMIT, NO_MEMORY; the message says where.
 tslim_status tsl_onnx_read(tslim_context *ctx, tsl_buffer *buffer, const char *folder, tslim_graph **graph);

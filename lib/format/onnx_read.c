@@ -8,7 +8,7 @@
 #include "format/onnx_reader.h"
 #include "ir/bodies.h"
 
-#define FIRST_OPSET 7
+#define FIRST_OPSET 1
 #define LAST_OPSET 21
 
 tslim_status tsl_onnx_value(tsl_onnx_reader *reader, tsl_view name, uint32_t *id) {

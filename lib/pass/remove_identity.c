@@ -2,6 +2,13 @@
 // Nodes that hand their input on unchanged.
 #include "pass/pass.h"
 
+// Dropout whose training_mode is, or may be, true.
+static bool may_train(const tslim_graph *graph, const tsl_node *node) {
+    const tsl_value *mode = tsl_node_input(graph, node, 2);
+    if (!mode) return false;
+    return !tsl_value_is_constant(mode) || mode->bytes != 1 || *(const uint8_t *)mode->data != 0;
+}
+
 static bool changes_nothing(const tslim_graph *graph, const tsl_node *node) {
     const tsl_value *input = tsl_node_input(graph, node, 0);
     const tsl_value *output = tsl_node_output(graph, node, 0);
@@ -10,7 +17,7 @@ static bool changes_nothing(const tslim_graph *graph, const tsl_node *node) {
     case TSL_OP_IDENTITY:
         return true;
     case TSL_OP_DROPOUT:
-        return node->n_outputs < 2 || node->outputs[1] == TSL_NONE; // a mask is a real output
+        return !tsl_node_output(graph, node, 1) && !may_train(graph, node); // a mask is a real output
     case TSL_OP_CAST:
         return input->dtype == output->dtype;
     default:

@@ -3,12 +3,13 @@
 import ctypes
 import os
 
+import ml_dtypes
 import numpy as np
 
 PORTABLE = 1
 INVALID_ARGUMENT, UNSUPPORTED, LIMIT = 1, 6, 3
 DTYPES = {1: np.float32, 2: np.uint8, 3: np.int8, 4: np.uint16, 5: np.int16, 6: np.int32, 7: np.int64, 9: np.bool_,
-          10: np.float16, 11: np.float64, 12: np.uint32, 13: np.uint64}
+          10: np.float16, 11: np.float64, 12: np.uint32, 13: np.uint64, 16: ml_dtypes.bfloat16}
 
 
 class Tensor(ctypes.Structure):
