@@ -103,7 +103,8 @@ TSL_INLINE void tsl_finish_group(const tsl_gemm_s8_args *g, size_t row, size_t r
     for (int i = 0; i < 4; i++) {
         y[i] = tsl_vf_multiply_add(tsl_vi_to_float(sum[i]), scale[i % panels], bias[i % panels]);
         if (!residual) continue;
-        const int8_t *z = g->z + g->z_row[row + (size_t)(i / panels)] + channel + i % panels * TSL_PANEL;
+        const size_t at = row + tsl_smaller((size_t)(i / panels), rows - 1);
+        const int8_t *z = g->z + g->z_row[at] + channel + i % panels * TSL_PANEL;
         y[i] = tsl_vf_multiply_add(tsl_load_residual(z, TSL_PANEL), tsl_vf_set(g->z_scale), y[i]);
     }
     tsl_store_panels(g, row, rows, channel, panels, 0, tsl_pack_panels(y, lo, hi));

@@ -37,13 +37,16 @@ TSL_INLINE void finish_in_registers(const tsl_gemm_s8_args *g, size_t row, size_
         bias[p] = tsl_vf_load(g->bias + channel + p * TSL_PANEL);
     }
 #define TSL_ROW(height)                                                                                      \
-    if (height <= rows && height % step == 0) {                                                              \
-        const int first = height - step;                                                                     \
-        const tsl_vi group[4] = {sum[first][0], sum[first][1],                                               \
-            panels == 4 ? sum[first][2] : sum[height - 1][0],                                                \
-            panels == 4 ? sum[first][3] : sum[height - 1][1]};                                               \
-        tsl_finish_group(                                                                                    \
-            g, row + (size_t)first, (size_t)step, channel, panels, scale, bias, lo, hi, residual, group);    \
+    if (height <= rows && (height % step == 0 || height == rows)) {                                          \
+        const int first = (height - 1) / step * step;                                                        \
+        tsl_vi group[4];                                                                                     \
+        TSL_UNROLL                                                                                           \
+        for (int i = 0; i < 4; i++) {                                                                        \
+            const int r = first + i / panels;                                                                \
+            group[i] = sum[r < height ? r : first][i % panels];                                              \
+        }                                                                                                    \
+        tsl_finish_group(g, row + (size_t)first, (size_t)(height - first), channel, panels, scale, bias, lo, \
+            hi, residual, group);                                                                            \
     }
     TSL_TILE_HEIGHTS(TSL_ROW)
 #undef TSL_ROW
@@ -154,8 +157,7 @@ TSL_INLINE void store_tile(const tsl_gemm_s8_args *g, size_t row, size_t channel
     const int vectors = panels * TSL_PANEL_VECTORS;
     (void)bounded;
 #if TSL_LANES == 16
-    if (rows == TSL_ROWS_OF(panels) && panels > 1 && bounded && g->c_s8 &&
-        channel + (size_t)panels * TSL_PANEL <= g->n) {
+    if (rows == TSL_ROWS_OF(panels) && bounded && g->c_s8 && channel + (size_t)panels * TSL_PANEL <= g->n) {
         if (g->z)
             finish_in_registers(g, row, channel, panels, true, sum);
         else
