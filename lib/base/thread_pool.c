@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A pool for short loops: workers spin a little for the next loop before they sleep, because the layers of a
-// network follow each other within microseconds. Items are handed out in pieces, so a slow core takes fewer.
+// network follow each other within microseconds. Items are handed out in pieces that shrink towards the end:
+// a slow core takes fewer, and no thread waits long for the last piece of another.
 #include "base/thread_pool.h"
 
 #include <pthread.h>
@@ -29,7 +30,7 @@ struct tsl_thread_pool {
     atomic_bool stop;
     tslim_task task;
     void *task_data;
-    size_t count, piece;
+    size_t count, grain;
     atomic_size_t next;
     worker workers[];
 };
@@ -44,11 +45,18 @@ static void pause_processor(void) {
 }
 
 static void take_pieces(tsl_thread_pool *pool, uint32_t index) {
-    for (;;) {
-        size_t begin = atomic_fetch_add_explicit(&pool->next, pool->piece, memory_order_relaxed);
-        if (begin >= pool->count) return;
-        size_t end = pool->count - begin < pool->piece ? pool->count : begin + pool->piece;
+    const size_t count = pool->count, shares = 2 * ((size_t)pool->n_workers + 1);
+    size_t begin = atomic_load_explicit(&pool->next, memory_order_relaxed);
+    while (begin < count) {
+        size_t rest = count - begin, piece = rest / shares;
+        if (piece < pool->grain) piece = pool->grain;
+        size_t end = piece < rest ? begin + piece : count;
+        // On failure `begin` is what another thread has left.
+        if (!atomic_compare_exchange_weak_explicit(
+                &pool->next, &begin, end, memory_order_relaxed, memory_order_relaxed))
+            continue;
         pool->task(pool->task_data, begin, end, index);
+        begin = atomic_load_explicit(&pool->next, memory_order_relaxed);
     }
 }
 
@@ -122,11 +130,11 @@ void tsl_thread_pool_destroy(tsl_thread_pool *pool) {
     tsl_free(pool->ctx, pool, sizeof(*pool) + pool->n_workers * sizeof(worker));
 }
 
-static void run_in_pool(tsl_thread_pool *pool, size_t count, size_t piece, tslim_task task, void *task_data) {
+static void run_in_pool(tsl_thread_pool *pool, size_t count, size_t grain, tslim_task task, void *task_data) {
     pool->task = task;
     pool->task_data = task_data;
     pool->count = count;
-    pool->piece = piece;
+    pool->grain = grain;
     atomic_store_explicit(&pool->next, 0, memory_order_relaxed);
     atomic_store_explicit(&pool->running, pool->n_workers, memory_order_relaxed);
     announce(pool);
@@ -154,7 +162,6 @@ void tsl_parallel_for(tslim_context *ctx, size_t count, size_t grain, tslim_task
         task(task_data, 0, count, 0);
         return;
     }
-    size_t piece = count / ((size_t)ctx->n_threads * 4);
-    run_in_pool(ctx->pool, count, piece > grain ? piece : grain, task, task_data);
+    run_in_pool(ctx->pool, count, grain, task, task_data);
     pthread_mutex_unlock(&ctx->pool->in_use);
 }

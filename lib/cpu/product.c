@@ -4,6 +4,8 @@
 
 #include <math.h>
 
+#include "base/checked.h"
+
 // A piece's offsets lie on the stack.
 #define MAX_ROWS ((size_t)256)
 #define MIN_ROWS ((size_t)48)
@@ -11,7 +13,9 @@
 #define PIECE_BYTES ((size_t)256 * 1024)
 // Less than this is not worth waking a thread.
 #define GRAIN_MACS ((size_t)1 << 17)
-#define PIECES_PER_THREAD ((size_t)4)
+#define PIECES_PER_THREAD ((size_t)8)
+// Panels that a tile of the widest kernels holds.
+#define TILE_PANELS ((size_t)2)
 
 typedef struct loop {
     const tsl_product *product;
@@ -188,7 +192,7 @@ static void divide(loop *l, size_t n_threads) {
     l->n_pieces = divide_up(l->n_rows, l->piece_rows);
     size_t wanted = n_threads > 1 ? divide_up(n_threads * PIECES_PER_THREAD, l->n_pieces * g->groups) : 1;
     if (wanted > g->panels) wanted = g->panels;
-    l->range_panels = divide_up(g->panels, wanted);
+    l->range_panels = tsl_round_up(divide_up(g->panels, wanted), TILE_PANELS);
     l->n_ranges = divide_up(g->panels, l->range_panels);
 }
 

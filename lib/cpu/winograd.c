@@ -31,7 +31,7 @@
 #define MAX_PART ((size_t)112)
 // Less than this is not worth waking a thread.
 #define GRAIN_MACS ((size_t)1 << 17)
-#define ITEMS_PER_THREAD ((size_t)4)
+#define ITEMS_PER_THREAD ((size_t)8)
 
 struct tsl_winograd {
     size_t rows, columns, tiles; // tiles of one image's plane, and of all images
