@@ -95,7 +95,7 @@ static bool is_possible(const tsl_prepare *p, const tsl_conv *conv) {
     if (!c->is_int8) return true;
     // Portable functions stand in where weights are out of the vector kernels' range.
     return conv->weights.packed && conv->weights.functions == p->functions && !c->residual_after &&
-           !c->w_zero && sums_are_small(conv);
+           !c->w_zero;
 }
 
 // Clocks of either way, as measured with AVX-512 (products and transforms of a vector of channels). The
@@ -409,6 +409,8 @@ tslim_status tsl_winograd_prepare(tsl_prepare *p, tsl_kernel *kernel, tsl_conv *
     divide_channels(conv, &plan);
     divide_tiles(conv, &plan);
     if (p->step->winograd == TSL_WINOGRAD_BY_SHAPE && !is_faster(conv, &plan)) return TSLIM_OK;
+    // Last, because it reads all the weights: a model's deep layers, which have most of them, never come here.
+    if (conv->coefficients.is_int8 && !sums_are_small(conv)) return TSLIM_OK;
     TSL_TRY(reserve(p, kernel, conv, &plan));
     conv->winograd = tsl_arena_copy(p->arena, &plan, sizeof(plan));
     TSL_REQUIRE_MEMORY(conv->winograd, sizeof(plan));
