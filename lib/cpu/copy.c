@@ -82,6 +82,7 @@ typedef struct transposition {
     uint32_t fast;
     size_t size;
     int64_t tile, tiles; // along `fast`
+    const tsl_cpu_functions *planes; // where it makes pixels of three planes of bytes
 } transposition;
 
 // Squares inside along the destination, long pieces along the source.
@@ -134,8 +135,15 @@ static void run_tiles(void *task_data, size_t begin, size_t end, uint32_t worker
             rest /= it->dims[d];
         }
         int64_t rows = it->dims[t->fast] - first < t->tile ? it->dims[t->fast] - first : t->tile;
-        copy_tile(it->data[0] + to, it->strides[0][t->fast], it->data[1] + from, it->strides[1][last], rows,
-            it->dims[last], t->size);
+        const uint8_t *x = it->data[1] + from;
+        const ptrdiff_t plane = it->strides[1][last];
+        if (t->planes) {
+            tsl_interleave_bytes_args args = {
+                .x = {x, x + plane, x + 2 * plane}, .y = it->data[0] + to, .n = (size_t)rows};
+            t->planes->interleave_bytes(&args);
+            continue;
+        }
+        copy_tile(it->data[0] + to, it->strides[0][t->fast], x, plane, rows, it->dims[last], t->size);
     }
 }
 
@@ -153,6 +161,8 @@ static bool transpose(tslim_context *ctx, const tsl_iteration *it, size_t size) 
     }
     if (t.fast == last || outer == 0) return false;
     t.tile = it->dims[last] < TILE ? LONG_TILE : TILE;
+    if (size == 1 && it->dims[last] == 3 && it->strides[0][t.fast] == 3)
+        t.planes = tsl_cpu_functions_get(ctx->isa);
     t.tiles = (it->dims[t.fast] + t.tile - 1) / t.tile;
     size_t items = (size_t)(outer / it->dims[t.fast] * t.tiles);
     size_t per_item = (size_t)(it->dims[last] * t.tile);

@@ -261,6 +261,13 @@ static inline size_t tsl_table_run(const tsl_table_s8_args *args, size_t r, size
     return (last + 1 - r) * args->n;
 }
 
+// y[3 * i + k] = x[k][i]: a picture's three planes become pixels.
+typedef struct tsl_interleave_bytes_args {
+    const uint8_t *x[3];
+    uint8_t *y; // none of the planes
+    size_t n;
+} tsl_interleave_bytes_args;
+
 // Add: rne(clamp(fmaf(a, a_scale, fmaf(b, b_scale, offset)))); Sub: b_scale is negative;
 // Mul: rne(clamp(fmaf((float)((a - a_zero) * (b - b_zero)), a_scale, offset)))
 typedef struct tsl_binary_s8_args {

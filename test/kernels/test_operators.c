@@ -215,6 +215,7 @@ static operator_case cases[] = {
     {"expand", TSL_OP_EXPAND, 1, {{4, {2, 1, 5, 1}}}, NCHW, {{0}}, 0, true, 0},
     {"identity", TSL_OP_IDENTITY, 1, {NCHW}, NCHW, {{0}}, 0, true, 0},
     {"reorder", TSL_OP_REORDER, 1, {{4, {2, 40, 17, 19}}}, {4, {2, 40, 17, 19}}, {{0}}, 0, true, 0},
+    {"reorder a picture", TSL_OP_REORDER, 1, {{4, {2, 3, 17, 83}}}, {4, {2, 3, 17, 83}}, {{0}}, 0, true, 0},
     {"mean of planes", TSL_OP_REDUCE_MEAN, 1, {NCHW}, {4, {2, 6, 1, 1}}, {{0}}, 1, true, 0},
     {"sum of the middle", TSL_OP_REDUCE_SUM, 1, {NCHW}, {2, {2, 7}}, {{0}}, 2, true, 0},
     {"log of a sum of exponentials", TSL_OP_REDUCE_LOG_SUM_EXP, 1, {NCHW}, {4, {1, 1, 1, 1}}, {{0}}, 0, false,

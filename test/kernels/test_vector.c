@@ -542,6 +542,19 @@ static void test_table_rows(void **unused) {
     }
 }
 
+static void test_interleave(void **unused) {
+    (void)unused;
+    for (size_t n = 0; n < 300; n++) {
+        const uint8_t *x = (const uint8_t *)bytes(0, 3 * n + 1);
+        tsl_interleave_bytes_args args = {.x = {x + n, x, x + 2 * n + 1}, .n = n};
+        args.y = guarded_resize(&memory[1], 3 * n);
+        FOR_LEVELS(f->interleave_bytes(&args);
+                   for (size_t i = 0; i < 3 * n; i++) assert_int_equal(args.y[i], args.x[i % 3][i / 3]);)
+        portable()->interleave_bytes(&args);
+        for (size_t i = 0; i < 3 * n; i++) assert_int_equal(args.y[i], args.x[i % 3][i / 3]);
+    }
+}
+
 // ---- Windows ----
 
 enum { MAX_TAPS = 100 };
@@ -651,6 +664,7 @@ int main(void) {
         cmocka_unit_test(test_binary_s8),
         cmocka_unit_test(test_table),
         cmocka_unit_test(test_table_rows),
+        cmocka_unit_test(test_interleave),
         cmocka_unit_test(test_window_floats),
         cmocka_unit_test(test_window_s8),
     };
