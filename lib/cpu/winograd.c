@@ -60,6 +60,25 @@ static bool has_its_shape(const tsl_conv *conv) {
            tsl_tensor_elements(&conv->output.view) > 0;
 }
 
+// Sums of the positive and of the negative weights of each channel of a panel. In 16 bits for a stretch at a
+// time: the compiler then adds whole vectors.
+static void sum_by_sign(const int8_t *w, size_t bytes, int64_t *positive, int64_t *negative) {
+    enum { ROW = TSL_PANEL * TSL_K_GROUP, STRETCH = 128 * ROW };
+    for (size_t first = 0; first < bytes; first += STRETCH) {
+        int16_t up[ROW] = {0}, down[ROW] = {0};
+        size_t end = smaller(bytes, first + STRETCH);
+        for (size_t i = first; i < end; i += ROW)
+            for (size_t j = 0; j < ROW; j++) {
+                up[j] = (int16_t)(up[j] + (w[i + j] > 0 ? w[i + j] : 0));
+                down[j] = (int16_t)(down[j] - (w[i + j] < 0 ? w[i + j] : 0));
+            }
+        for (size_t j = 0; j < ROW; j++) {
+            positive[j / TSL_K_GROUP] += up[j];
+            negative[j / TSL_K_GROUP] += down[j];
+        }
+    }
+}
+
 // An output's sum is found exactly when it is below 2^25: see portable/winograd_s8.c. Either all positive or
 // all negative products make the largest.
 static bool sums_are_small(const tsl_conv *conv) {
@@ -69,20 +88,11 @@ static bool sums_are_small(const tsl_conv *conv) {
     const int64_t limit = INT64_C(1) << 25;
     if ((int64_t)(g->k_padded * g->n_taps) * 127 * largest < limit) return true;
     for (size_t panel = 0; panel < g->panels; panel++) {
-        const int8_t *w = (const int8_t *)conv->weights.packed + panel * g->panel_stride;
-        int32_t positive[TSL_PANEL * TSL_K_GROUP] = {0}, negative[TSL_PANEL * TSL_K_GROUP] = {0};
-        for (size_t i = 0; i < g->panel_stride; i += TSL_PANEL * TSL_K_GROUP)
-            for (size_t j = 0; j < TSL_PANEL * TSL_K_GROUP; j++) {
-                positive[j] += w[i + j] > 0 ? w[i + j] : 0;
-                negative[j] += w[i + j] < 0 ? -w[i + j] : 0;
-            }
+        int64_t up[TSL_PANEL] = {0}, down[TSL_PANEL] = {0};
+        sum_by_sign(
+            (const int8_t *)conv->weights.packed + panel * g->panel_stride, g->panel_stride, up, down);
         for (size_t j = 0; j < TSL_PANEL; j++) {
-            int64_t up = 0, down = 0;
-            for (size_t b = 0; b < TSL_K_GROUP; b++) {
-                up += positive[j * TSL_K_GROUP + b];
-                down += negative[j * TSL_K_GROUP + b];
-            }
-            int64_t sum = kind != TSL_ACTIVATION_S8 ? (up > down ? up : down) : up + down;
+            int64_t sum = kind == TSL_ACTIVATION_S8 ? up[j] + down[j] : up[j] > down[j] ? up[j] : down[j];
             if (sum * largest >= limit) return false;
         }
     }
@@ -409,7 +419,8 @@ tslim_status tsl_winograd_prepare(tsl_prepare *p, tsl_kernel *kernel, tsl_conv *
     divide_channels(conv, &plan);
     divide_tiles(conv, &plan);
     if (p->step->winograd == TSL_WINOGRAD_BY_SHAPE && !is_faster(conv, &plan)) return TSLIM_OK;
-    // Last, because it reads all the weights: a model's deep layers, which have most of them, never come here.
+    // Last, because it reads all the weights: a model's deep layers, which have most of them, never come
+    // here.
     if (conv->coefficients.is_int8 && !sums_are_small(conv)) return TSLIM_OK;
     TSL_TRY(reserve(p, kernel, conv, &plan));
     conv->winograd = tsl_arena_copy(p->arena, &plan, sizeof(plan));
