@@ -152,8 +152,9 @@ tslim_status tsl_product_bundle(const tsl_prepare *p, const int8_t *packed, tsl_
     const tsl_pack_geometry *g = product->geometry;
     const tsl_rows *rows = &product->rows;
     size_t groups = product->n_taps * (g->k_padded / TSL_K_GROUP);
-    if (!product->functions->bundles || !product->coefficients->is_int8 || !packed ||
-        rows->count[0] * rows->count[1] * rows->count[2] < MIN_ROWS || !offsets_fit(product, groups))
+    if (!product->functions->bundles || !product->coefficients->is_int8 || product->coefficients->w_zero ||
+        !packed || rows->count[0] * rows->count[1] * rows->count[2] < MIN_ROWS ||
+        !offsets_fit(product, groups))
         return TSLIM_OK;
     tsl_bundles *bundles = tsl_arena_array(p->arena, g->groups * g->panels, sizeof(*bundles));
     TSL_REQUIRE_MEMORY(bundles, g->groups * g->panels * sizeof(*bundles));

@@ -278,14 +278,18 @@ tslim_status tsl_coefficients_prepare(const tsl_prepare *p, tsl_kernel *kernel, 
     double y_scale = 1;
     if (c->is_int8) {
         double a_scale = 0;
-        if ((a->dtype != TSLIM_DTYPE_INT8 && a->dtype != TSLIM_DTYPE_UINT8) ||
+        c->dynamic = a->dtype == TSLIM_DTYPE_FLOAT && c->to_float && weights->packed && weights->count == 1;
+        if ((a->dtype != TSLIM_DTYPE_INT8 && a->dtype != TSLIM_DTYPE_UINT8 && !c->dynamic) ||
             (!c->to_float && y->dtype != TSLIM_DTYPE_INT8))
             return tsl_cpu_unsupported(p);
-        c->a_kind = a->dtype == TSLIM_DTYPE_UINT8 ? TSL_ACTIVATION_U8
-                    : a->non_negative             ? TSL_ACTIVATION_NON_NEGATIVE
-                                                  : TSL_ACTIVATION_S8;
+        c->a_kind = a->dtype == TSLIM_DTYPE_UINT8    ? TSL_ACTIVATION_U8
+                    : a->non_negative && !c->dynamic ? TSL_ACTIVATION_NON_NEGATIVE
+                                                     : TSL_ACTIVATION_S8;
         c->zero_point = a->quant.zero_point;
-        TSL_TRY(read_scale(p, a, "input", &a_scale));
+        if (c->dynamic)
+            a_scale = 1;
+        else
+            TSL_TRY(read_scale(p, a, "input", &a_scale));
         if (!c->to_float) {
             TSL_TRY(read_scale(p, y, "output", &y_scale));
             c->offset = y->quant.zero_point;
@@ -295,6 +299,8 @@ tslim_status tsl_coefficients_prepare(const tsl_prepare *p, tsl_kernel *kernel, 
     } else if (a->dtype != TSLIM_DTYPE_FLOAT || w->dtype != TSLIM_DTYPE_FLOAT || !c->to_float) {
         return tsl_cpu_unsupported(p);
     }
+    size_t dynamic_bytes = c->groups * c->padded * (sizeof(float) + sizeof(int32_t));
+    if (c->dynamic) TSL_TRY(tsl_scratch_reserve(kernel, dynamic_bytes, &c->dynamic_scratch));
     set_bounds(p->step, !c->to_float, y_scale, c);
     TSL_TRY(prepare_residual(p, y_scale, c));
     return prepare_bias(p, kernel, c);

@@ -31,7 +31,8 @@ static tslim_status prepare_operands(tsl_prepare *p, tsl_kernel *kernel, tsl_con
     TSL_TRY(tsl_window_read(
         step->attrs, step->op, rank - 2, step->inputs[0].dims + 2, step->inputs[1].dims + 2, &conv->window));
     TSL_TRY(tsl_window_border(&conv->window, step->op, border));
-    TSL_TRY(tsl_stage_prepare(kernel, &step->inputs[0], border, &conv->input));
+    TSL_TRY((conv->coefficients.dynamic ? tsl_stage_prepare_quantized : tsl_stage_prepare)(
+        kernel, &step->inputs[0], border, &conv->input));
     TSL_TRY(tsl_stage_prepare(kernel, &step->outputs[0], none, &conv->output));
     if (conv->coefficients.residual)
         TSL_TRY(tsl_stage_prepare(kernel, conv->coefficients.residual, none, &conv->residual));
@@ -61,17 +62,37 @@ tslim_status tsl_conv_prepare(tsl_prepare *p, tsl_kernel *kernel, tsl_conv **res
     return TSLIM_OK;
 }
 
+// One product over activations that are quantized now.
+static void run_dynamic(
+    const tsl_conv *conv, const tsl_run *run, tsl_product_operands *o, char *y, const char *z) {
+    const tsl_pack_geometry *g = &conv->weights.geometry;
+    const char *sums = (const char *)conv->weights.packed + g->sums_offset;
+    const tsl_conv_phase *phase = &conv->phases[0];
+    tsl_product product = phase->product;
+    tsl_coefficients coefficients;
+    tsl_dynamic_range range;
+    const char *a = tsl_stage_quantize(&conv->input, run, product.functions, &run->inputs[0], &range);
+    product.start = tsl_dynamic_coefficients(&conv->coefficients, run, &range,
+        (const int32_t *)(const void *)sums, g->k * g->n_taps, &coefficients);
+    product.coefficients = &coefficients;
+    o->a = a + phase->a;
+    o->z = z;
+    o->c = y;
+    tsl_product_run(run->ctx, &product, o);
+}
+
 tslim_status tsl_conv_run(const tsl_run *run) {
     const tsl_conv *conv = run->kernel->state;
     const tsl_coefficients *c = &conv->coefficients;
     tsl_product_operands o = {0};
-    const char *a = tsl_stage_read(&conv->input, run, &run->inputs[0]);
+    const char *a = c->dynamic ? NULL : tsl_stage_read(&conv->input, run, &run->inputs[0]);
     const char *z = NULL;
     if (c->residual) z = tsl_stage_read(&conv->residual, run, &run->inputs[conv->residual_index]);
     char *y = tsl_stage_write(&conv->output, run, &run->outputs[0]);
     o.w = tsl_weights_at_run(&conv->weights, run, run->inputs[1].data);
     o.bias = tsl_coefficients_bias(c, run, c->bias_tensor ? run->inputs[2].data : NULL);
-    for (size_t i = 0; i < conv->n_phases; i++) {
+    if (c->dynamic) run_dynamic(conv, run, &o, y, z);
+    for (size_t i = 0; !c->dynamic && i < conv->n_phases; i++) {
         const tsl_conv_phase *phase = &conv->phases[i];
         o.a = a + phase->a;
         o.z = z ? z + phase->z : NULL;

@@ -24,6 +24,7 @@ typedef struct tsl_conv {
     tsl_conv_phase *phases;
     size_t n_phases;
     const int32_t *start; // depthwise: of the accumulators
+    const int32_t *w_sums; // depthwise with dynamic quantization: of each channel's weights
     const tsl_winograd *winograd; // NULL: by phases
 } tsl_conv;
 

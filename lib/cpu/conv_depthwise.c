@@ -7,6 +7,8 @@
 
 typedef struct rows_task {
     const tsl_conv *conv;
+    const tsl_coefficients *coefficients; // conv's, or this run's
+    const int32_t *start;
     const void *w;
     const float *bias;
     const char *a, *z;
@@ -57,7 +59,7 @@ static void look_up(const tsl_cpu_functions *functions, const tsl_depthwise_s8_a
 
 static void run_lines_s8(const rows_task *t, const char *a, const char *z, char *c, size_t lines) {
     const tsl_conv *conv = t->conv;
-    const tsl_coefficients *k = &conv->coefficients;
+    const tsl_coefficients *k = t->coefficients;
     const tsl_tensor *x = &conv->input.view, *y = &conv->output.view, *residual = &conv->residual.view;
     tsl_depthwise_s8_args args = {.a = a,
         .a_kind = k->a_kind,
@@ -66,7 +68,7 @@ static void run_lines_s8(const rows_task *t, const char *a, const char *z, char 
         .tap_columns = (size_t)conv->window.kernel[1],
         .lines = lines,
         .w = t->w,
-        .acc_init = conv->start,
+        .acc_init = t->start,
         .scale = k->scale,
         .bias = t->bias,
         .z = (const int8_t *)z,
@@ -118,8 +120,16 @@ static tslim_status run_depthwise(const tsl_run *run) {
     const tsl_conv *conv = run->kernel->state;
     const tsl_coefficients *k = &conv->coefficients;
     const tsl_tensor *x = &conv->input.view, *y = &conv->output.view;
-    rows_task task = {.conv = conv};
-    task.a = tsl_stage_read(&conv->input, run, &run->inputs[0]);
+    rows_task task = {.conv = conv, .coefficients = k, .start = conv->start};
+    tsl_coefficients now;
+    if (k->dynamic) {
+        tsl_dynamic_range range;
+        task.a = tsl_stage_quantize(&conv->input, run, conv->weights.functions, &run->inputs[0], &range);
+        task.start = tsl_dynamic_coefficients(k, run, &range, conv->w_sums, 0, &now);
+        task.coefficients = &now;
+    } else {
+        task.a = tsl_stage_read(&conv->input, run, &run->inputs[0]);
+    }
     task.a -=
         (conv->window.pad_begin[0] * x->strides[2] + conv->window.pad_begin[1] * x->strides[3]) * size_of(x);
     if (k->residual) task.z = tsl_stage_read(&conv->residual, run, &run->inputs[conv->residual_index]);
@@ -141,6 +151,7 @@ static tslim_status set_start(tsl_prepare *p, tsl_conv *conv) {
     TSL_REQUIRE_MEMORY(sums, g->panel_stride * sizeof(*sums));
     for (size_t tap = 0; tap < g->n_taps; tap++)
         for (size_t j = 0; j < g->groups; j++) sums[j] += w[tap * g->panel_stride + j];
+    conv->w_sums = sums;
     return tsl_coefficients_start(p, &conv->coefficients, sums, g->n_taps, &conv->start);
 }
 
@@ -181,7 +192,7 @@ tslim_status tsl_conv_depthwise_prepare(tsl_prepare *p, tsl_kernel *kernel, tsl_
     // The kernel knows INT8 residuals only; no graph that is fused here has another.
     if (k->residual_after) return tsl_cpu_unsupported(p);
     if (k->w_zero) TSL_TRY(split_weights(p, conv));
-    if (k->is_int8 && k->zero_point != 0) TSL_TRY(set_start(p, conv));
+    if (k->is_int8 && (k->zero_point != 0 || k->dynamic)) TSL_TRY(set_start(p, conv));
     kernel->run = run_depthwise;
     return tsl_kernel_name(p, kernel, "depthwise");
 }

@@ -111,7 +111,7 @@ tslim_status tsl_cpu_prepare_conv_transpose(tsl_prepare *p, tsl_kernel *kernel) 
     if (p->step->inputs[0].rank > 4) return tsl_conv_nd_prepare(p, kernel);
     tsl_conv *conv;
     TSL_TRY(tsl_conv_prepare(p, kernel, &conv));
-    if (conv->coefficients.residual) return tsl_cpu_unsupported(p);
+    if (conv->coefficients.residual || conv->coefficients.dynamic) return tsl_cpu_unsupported(p);
     const tsl_pack_geometry *g = &conv->weights.geometry;
     size_t n_phases[2];
     bool every_residue = true;

@@ -4,15 +4,46 @@
 #include "cpu/dynamic.h"
 #include "cpu/operator.h"
 
+tsl_dynamic_range tsl_dynamic_range_between(float lo, float hi) {
+    tsl_dynamic_range range = {.scale = (hi - lo) / 255.0f};
+    if (!(range.scale >= 1e-37f) || isinf(range.scale))
+        range.scale = 1.0f; // nothing but zeros, or not numbers
+    float zero_point = nearbyintf(-lo / range.scale);
+    range.zero_point = zero_point > 0 ? zero_point < 255 ? (int32_t)zero_point : 255 : 0;
+    return range;
+}
+
 tsl_dynamic_range tsl_dynamic_range_of(const tsl_cpu_functions *functions, const float *x, size_t n) {
     tsl_range_f32_args args = {.x = x, .n = n};
     functions->range_f32(&args);
-    tsl_dynamic_range range = {.scale = (args.hi - args.lo) / 255.0f};
-    if (!(range.scale >= 1e-37f) || isinf(range.scale))
-        range.scale = 1.0f; // nothing but zeros, or not numbers
-    float zero_point = nearbyintf(-args.lo / range.scale);
-    range.zero_point = zero_point > 0 ? zero_point < 255 ? (int32_t)zero_point : 255 : 0;
-    return range;
+    return tsl_dynamic_range_between(args.lo, args.hi);
+}
+
+void tsl_dynamic_quantize(
+    const tsl_cpu_functions *functions, const tsl_dynamic_range *range, const float *x, int8_t *y, size_t n) {
+    float zero_point = (float)(range->zero_point - 128);
+    tsl_quantize_s8_args args = {.x = x,
+        .y = y,
+        .n = n,
+        .inverse_scale = 1.0f / range->scale,
+        .zero_point = zero_point,
+        .lo = -128 - zero_point,
+        .hi = 127 - zero_point};
+    functions->quantize_s8(&args);
+}
+
+const int32_t *tsl_dynamic_coefficients(const tsl_coefficients *c, const tsl_run *run,
+    const tsl_dynamic_range *range, const int32_t *sums, size_t depth, tsl_coefficients *now) {
+    size_t count = c->groups * c->padded;
+    float *scale = (float *)(void *)(run->scratch + c->dynamic_scratch);
+    int32_t *start = (int32_t *)(void *)(scale + count), zero_point = range->zero_point - 128;
+    for (size_t i = 0; i < count; i++) {
+        scale[i] = c->scale[i] * range->scale;
+        start[i] = -zero_point * (sums[i] + (c->w_zero ? (int32_t)depth * c->w_zero[i] : 0));
+    }
+    *now = *c;
+    now->scale = scale;
+    return start;
 }
 
 static tslim_status run_dynamic(const tsl_run *run) {

@@ -96,6 +96,7 @@ tslim_status tsl_cpu_prepare_gemm(tsl_prepare *p, tsl_kernel *kernel) {
     bool as_bias = c && tsl_is_column_bias(c, n) && (is_int8 || g->alpha == 1);
     TSL_TRY(tsl_matrix_prepare(
         p, kernel, b, 1, (size_t)m, as_bias ? c : NULL, (double)g->alpha, (double)g->beta, &g->matrix));
+    if (g->matrix.coefficients.dynamic) return tsl_cpu_unsupported(p);
     const tsl_pack_geometry *geometry = &g->matrix.weights.geometry;
     TSL_REQUIRE((uint64_t)a->dims[g->transpose_a ? 0 : 1] == geometry->k &&
                     a->dims[g->transpose_a ? 1 : 0] == m && (uint64_t)n == geometry->n,

@@ -164,7 +164,9 @@ static tslim_status run_matmul(const tsl_run *run) {
     }
     tsl_product_operands operands = tsl_matrix_operands(&m->matrix, run);
     if (!m->a_index) {
-        tsl_product_run(run->ctx, &m->matrix.product, &operands);
+        tsl_matrix_run now;
+        const tsl_product *product = tsl_matrix_product(&m->matrix, run, &operands, &now);
+        tsl_product_run(run->ctx, product, &operands);
         return TSLIM_OK;
     }
     // Threads share the products, or, where these are few, the insides of each.

@@ -5,6 +5,9 @@
 #include <inttypes.h>
 
 #include "cpu/bundle.h"
+#include "cpu/dynamic.h"
+
+#define READABLE_BEHIND 64
 
 bool tsl_is_column_bias(const tsl_tensor *tensor, int64_t n) {
     int64_t elements = tsl_tensor_elements(tensor);
@@ -35,7 +38,7 @@ tslim_status tsl_matrix_prepare(tsl_prepare *p, tsl_kernel *kernel, const tsl_te
     t->residual_index = p->step->epilogue.residual < 0 ? 0 : (uint32_t)p->step->epilogue.residual;
     t->product = (tsl_product){
         .functions = t->weights.functions, .geometry = g, .coefficients = c, .taps = &t->tap, .n_taps = 1};
-    size_t a_row = g->k * tslim_dtype_size(p->step->inputs[0].dtype);
+    size_t a_row = g->k * (c->dynamic ? 1 : tslim_dtype_size(p->step->inputs[0].dtype));
     size_t y_row = g->n * tslim_dtype_size(p->step->outputs[0].dtype);
     tsl_rows *rows = &t->product.rows;
     rows->count[0] = rows->count[1] = 1;
@@ -45,10 +48,31 @@ tslim_status tsl_matrix_prepare(tsl_prepare *p, tsl_kernel *kernel, const tsl_te
     if (c->residual) rows->z[2] = (ptrdiff_t)(g->n * tslim_dtype_size(c->residual->dtype));
     t->a_bytes = m * a_row;
     t->y_bytes = m * y_row;
-    TSL_TRY(copy_constant(p, &p->step->inputs[0], &t->a));
+    if (c->dynamic)
+        TSL_TRY(tsl_scratch_reserve(kernel, t->a_bytes + READABLE_BEHIND, &t->quantized));
+    else
+        TSL_TRY(copy_constant(p, &p->step->inputs[0], &t->a));
     TSL_TRY(copy_constant(p, c->residual, &t->z));
     if (count == 1) TSL_TRY(tsl_product_bundle(p, t->weights.packed, &t->product));
     return set_start(p, t);
+}
+
+const tsl_product *tsl_matrix_product(
+    const tsl_matrix *t, const tsl_run *run, tsl_product_operands *operands, tsl_matrix_run *now) {
+    if (!t->coefficients.dynamic) return &t->product;
+    const tsl_pack_geometry *g = &t->weights.geometry;
+    const tsl_cpu_functions *functions = t->product.functions;
+    const char *sums = (const char *)t->weights.packed + g->sums_offset;
+    int8_t *quantized = (int8_t *)run->scratch + t->quantized;
+    size_t count = t->m * g->k;
+    tsl_dynamic_range range = tsl_dynamic_range_of(functions, operands->a, count);
+    tsl_dynamic_quantize(functions, &range, operands->a, quantized, count);
+    now->product = t->product;
+    now->product.start = tsl_dynamic_coefficients(
+        &t->coefficients, run, &range, (const int32_t *)(const void *)sums, g->k, &now->coefficients);
+    now->product.coefficients = &now->coefficients;
+    operands->a = quantized;
+    return &now->product;
 }
 
 tsl_product_operands tsl_matrix_operands(const tsl_matrix *t, const tsl_run *run) {

@@ -12,6 +12,7 @@ typedef struct tsl_matrix {
     ptrdiff_t tap; // the one tap, 0
     const void *a, *z; // copies of constant operands with readable memory behind them, or NULL
     uint32_t residual_index;
+    size_t quantized; // dynamic: the activations as INT8, in the scratch
     size_t m, a_bytes, y_bytes; // rows of one product; bytes of one matrix of operand 0 and of the output
 } tsl_matrix;
 
@@ -20,6 +21,15 @@ typedef struct tsl_matrix {
 // and n elements.
 tslim_status tsl_matrix_prepare(tsl_prepare *p, tsl_kernel *kernel, const tsl_tensor *matrix, size_t count,
     size_t m, const tsl_tensor *bias, double alpha, double beta, tsl_matrix *t);
+
+// Dynamic quantization makes a product of its own for each run.
+typedef struct tsl_matrix_run {
+    tsl_product product;
+    tsl_coefficients coefficients;
+} tsl_matrix_run;
+// The product of this run: t's own, or one in *now, for which the activations of *operands are quantized.
+const tsl_product *tsl_matrix_product(
+    const tsl_matrix *t, const tsl_run *run, tsl_product_operands *operands, tsl_matrix_run *now);
 
 // The operands of this run: constants' copies, packed weights, bias.
 tsl_product_operands tsl_matrix_operands(const tsl_matrix *t, const tsl_run *run);

@@ -38,6 +38,8 @@ const void *tsl_weights_at_run(const tsl_weights *w, const tsl_run *run, const v
 // ---- Numbers of the epilogue, for all groups: [group][channel, padded to panels] ----
 typedef struct tsl_coefficients {
     bool is_int8, to_float;
+    bool dynamic; // activations come in float and are quantized in each run, as INT8 with a zero point
+    size_t dynamic_scratch; // scales, then starts of the accumulators
     tsl_activation_kind a_kind;
     size_t groups, n, padded; // output channels of one group, and rounded up to panels
     int32_t zero_point; // of the activations

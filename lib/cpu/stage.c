@@ -72,6 +72,53 @@ const void *tsl_stage_read(const tsl_stage *stage, const tsl_run *run, const tsl
     return to.data;
 }
 
+tslim_status tsl_stage_prepare_quantized(
+    tsl_kernel *kernel, const tsl_tensor *tensor, const uint16_t border[4], tsl_stage *stage) {
+    tsl_tensor quantized = *tensor;
+    quantized.dtype = TSLIM_DTYPE_INT8;
+    quantized.constant = true; // that is, copied
+    return tsl_stage_prepare(kernel, &quantized, border, stage);
+}
+
+// A row of pixels, channel by channel where these lie apart; `quantized` NULL: only the range is wanted.
+static void visit_row(const tsl_cpu_functions *functions, const tsl_tensor *t, const float *x,
+    const tsl_dynamic_range *range, int8_t *quantized, tsl_range_f32_args *ends) {
+    size_t columns = (size_t)t->dims[3], channels = (size_t)t->dims[1];
+    bool together = (channels == 1 || t->strides[1] == 1) && (columns == 1 || t->strides[3] == t->dims[1]);
+    size_t runs = together ? 1 : channels * columns, length = together ? channels * columns : 1;
+    for (size_t i = 0; i < runs; i++) {
+        size_t column = together ? 0 : i / channels, channel = together ? 0 : i % channels;
+        const float *from = x + (int64_t)column * t->strides[3] + (int64_t)channel * t->strides[1];
+        if (quantized) {
+            tsl_dynamic_quantize(functions, range, from, quantized + i, length);
+            continue;
+        }
+        tsl_range_f32_args here = {.x = from, .n = length};
+        functions->range_f32(&here);
+        ends->lo = here.lo < ends->lo ? here.lo : ends->lo;
+        ends->hi = here.hi > ends->hi ? here.hi : ends->hi;
+    }
+}
+
+const void *tsl_stage_quantize(const tsl_stage *stage, const tsl_run *run, const tsl_cpu_functions *functions,
+    const tsl_tensor *tensor, tsl_dynamic_range *range) {
+    tsl_tensor from = view_of(tensor), to = stage->view;
+    tsl_range_f32_args ends = {0};
+    to.data = copy_data(stage, run);
+    for (int pass = 0; pass < 2; pass++) {
+        for (int64_t n = 0; n < from.dims[0]; n++)
+            for (int64_t y = 0; y < from.dims[2]; y++) {
+                const float *x = (const float *)from.data + n * from.strides[0] + y * from.strides[2];
+                int8_t *row = (int8_t *)to.data + n * to.strides[0] + y * to.strides[2];
+                visit_row(functions, &from, x, range, pass ? row : NULL, &ends);
+            }
+        if (pass) break;
+        *range = tsl_dynamic_range_between(ends.lo, ends.hi);
+        memset(run->scratch + stage->scratch, (uint8_t)(range->zero_point - 128), stage->bytes);
+    }
+    return to.data;
+}
+
 void *tsl_stage_write(const tsl_stage *stage, const tsl_run *run, const tsl_tensor *tensor) {
     return stage->used ? copy_data(stage, run) : tensor->data;
 }

@@ -4,7 +4,7 @@
 #ifndef TSL_CPU_STAGE_H
 #define TSL_CPU_STAGE_H
 
-#include "cpu/cpu.h"
+#include "cpu/dynamic.h"
 
 typedef struct tsl_stage {
     bool used; // false: the operand is used where it is
@@ -15,6 +15,13 @@ typedef struct tsl_stage {
 // `tensor` has rank 3 (seen as H = 1) or 4. `border` (top, left, bottom, right) is what reads need.
 tslim_status tsl_stage_prepare(
     tsl_kernel *kernel, const tsl_tensor *tensor, const uint16_t border[4], tsl_stage *stage);
+
+// The same for an operand in float that is quantized on the way: always a copy, in INT8.
+tslim_status tsl_stage_prepare_quantized(
+    tsl_kernel *kernel, const tsl_tensor *tensor, const uint16_t border[4], tsl_stage *stage);
+// Its address in this run; *range is what its elements gave.
+const void *tsl_stage_quantize(const tsl_stage *stage, const tsl_run *run, const tsl_cpu_functions *functions,
+    const tsl_tensor *tensor, tsl_dynamic_range *range);
 
 // An input of this run: the address of element (0,0,0,0), after copying if it must be.
 const void *tsl_stage_read(const tsl_stage *stage, const tsl_run *run, const tsl_tensor *tensor);

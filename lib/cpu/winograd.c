@@ -105,7 +105,7 @@ static bool is_possible(const tsl_prepare *p, const tsl_conv *conv) {
     if (!c->is_int8) return true;
     // Portable functions stand in where weights are out of the vector kernels' range.
     return conv->weights.packed && conv->weights.functions == p->functions && !c->residual_after &&
-           !c->w_zero;
+           !c->w_zero && !c->dynamic;
 }
 
 // Clocks of either way, as measured with AVX-512 (products and transforms of a vector of channels). The

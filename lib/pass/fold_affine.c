@@ -15,8 +15,10 @@ typedef struct affine {
 
 static int64_t channel_count(const tslim_graph *graph, const tsl_node *node) {
     const tsl_value *weights = tsl_node_input(graph, node, 1);
-    if (!weights || !tsl_value_is_constant(weights) || weights->dtype != TSLIM_DTYPE_FLOAT ||
-        weights->packing != TSL_PACKING_NONE)
+    // Quantized weights can take a bias.
+    if (!weights || !tsl_value_is_constant(weights) || weights->packing != TSL_PACKING_NONE ||
+        (weights->dtype != TSLIM_DTYPE_FLOAT &&
+            !(weights->dtype == TSLIM_DTYPE_INT8 && weights->quant.scales)))
         return 0;
     const int64_t *dims = weights->shape.dims;
     switch (node->op) {
@@ -121,6 +123,7 @@ static size_t weight_channel(
 static tslim_status new_weights(tslim_graph *graph, uint32_t n, const affine *a) {
     tsl_node *node = &graph->nodes[n];
     tsl_value old = graph->values[node->inputs[1]];
+    if (old.dtype != TSLIM_DTYPE_FLOAT) return TSLIM_OK;
     uint32_t id;
     void *data;
     TSL_TRY(tsl_graph_add_constant(
@@ -175,7 +178,9 @@ static tslim_status fold(
     uint32_t p = value->producer;
     const tsl_node *producer = &graph->nodes[p];
     int64_t channels = channel_count(graph, producer);
-    if (channels <= 0 || !value->shape.known || !has_simple_bias(graph, producer, (size_t)channels))
+    if (channels <= 0 || !value->shape.known || value->dtype != TSLIM_DTYPE_FLOAT ||
+        graph->values[node->outputs[0]].dtype != TSLIM_DTYPE_FLOAT ||
+        !has_simple_bias(graph, producer, (size_t)channels))
         return TSLIM_OK;
 
     size_t bytes = 2 * (size_t)channels * sizeof(double);
@@ -186,6 +191,8 @@ static tslim_status fold(
         node->op == TSL_OP_BATCH_NORMALIZATION
             ? channel_axis(producer, &value->shape) == 1 && read_batch_normalization(graph, node, &a)
             : read_binary(graph, node, operand, producer, &value->shape, &a);
+    if (tsl_node_input(graph, producer, 1)->dtype != TSLIM_DTYPE_FLOAT)
+        for (int64_t c = 0; c < channels; c++) readable &= a.scale[c] == 1;
     tslim_status status = TSLIM_OK;
     if (readable) {
         status = new_weights(graph, p, &a);
@@ -193,6 +200,7 @@ static tslim_status fold(
         if (status == TSLIM_OK) {
             // The producer takes over the output, and with it the name by which the value is known.
             uint32_t output = graph->nodes[n].outputs[0];
+            graph->nodes[p].epilogue = graph->nodes[n].epilogue; // a clamp that it has taken over already
             tsl_graph_remove_node(graph, n);
             graph->nodes[p].outputs[0] = output;
             graph->values[output].producer = p;

@@ -336,7 +336,8 @@ tslim_status tsl_quantized_choose(tsl_quantized_folder *f) {
 
 static bool has_linear_quantization(const tslim_graph *graph) {
     for (uint32_t n = 0; n < graph->n_nodes; n++)
-        if (graph->nodes[n].op == TSL_OP_DEQUANTIZE_LINEAR || graph->nodes[n].op == TSL_OP_QUANTIZE_LINEAR)
+        if (graph->nodes[n].op == TSL_OP_DEQUANTIZE_LINEAR || graph->nodes[n].op == TSL_OP_QUANTIZE_LINEAR ||
+            graph->nodes[n].op == TSL_OP_DYNAMIC_QUANTIZE_LINEAR)
             return true;
     return false;
 }
@@ -359,6 +360,7 @@ tslim_status tsl_pass_fold_quantized(tslim_graph *graph, tsl_evaluate_node evalu
     TSL_TRY(tsl_quantized_sink(graph));
     TSL_TRY(tsl_pass_infer_and_fold_with(graph, &(tsl_folding){evaluate, user, TSL_OP_DEQUANTIZE_LINEAR, 0}));
     TSL_TRY(tsl_quantized_lift(graph));
+    TSL_TRY(tsl_quantized_fold_dynamic(graph));
     TSL_TRY(tsl_pass_remove_identity(graph));
     TSL_TRY(tsl_pass_fuse_activations(graph));
     TSL_TRY(tsl_pass_fuse_epilogues(graph));

@@ -62,6 +62,10 @@ tslim_status tsl_read_weights_parameters(tslim_graph *graph, const tsl_node *deq
 tslim_status tsl_quantized_sink(tslim_graph *graph);
 tslim_status tsl_quantized_lift(tslim_graph *graph);
 
+// Products of what DynamicQuantizeLinear makes become products of floats by INT8 weights
+// (pass/fold_dynamic.c).
+tslim_status tsl_quantized_fold_dynamic(tslim_graph *graph);
+
 // Fills parameters, form, wanted and int8.
 tslim_status tsl_quantized_choose(tsl_quantized_folder *f);
 tslim_status tsl_quantized_rewrite(tsl_quantized_folder *f);

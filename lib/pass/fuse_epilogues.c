@@ -58,6 +58,9 @@ static uint32_t choose_side(const tslim_graph *graph, const tsl_uses *uses, uint
         // ConvTranspose can only clamp: its kernels add no residual.
         if (!has_epilogue(p) || p->op == TSL_OP_CONV_TRANSPOSE) continue;
         if (p->epilogue.clamp || p->epilogue.residual >= 0) continue;
+        // Depthwise kernels of INT8 add none in float.
+        if (graph->values[p->inputs[1]].quant.scales && tsl_attrs_int(&p->attrs, TSL_ATTR_group, 1) > 1)
+            continue;
         if (tsl_single_use(graph, uses, value) != add) continue;
         if (!same_shape(&graph->values[value], &graph->values[other])) continue;
         if (best == TSL_NONE || producer > best_producer) {
