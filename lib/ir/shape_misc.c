@@ -79,6 +79,45 @@ tslim_status tsl_shape_resize(tslim_graph *graph, const tsl_node *node) {
     return tsl_set_output(graph, node, 0, input->dtype, &out);
 }
 
+// ---- Samples of grids and regions ----
+
+tslim_status tsl_shape_grid_sample(tslim_graph *graph, const tsl_node *node) {
+    const tsl_value *input = tsl_node_input(graph, node, 0), *grid = tsl_node_input(graph, node, 1);
+    TSL_TRY(tsl_require_type(input, TSL_TYPES_FLOAT));
+    TSL_TRY(tsl_require_type(grid, TSL_TYPES_FLOAT));
+    tsl_shape out = input->shape;
+    const tsl_shape *g = &grid->shape;
+    if (!out.known) return tsl_set_output(graph, node, 0, input->dtype, &out);
+    TSL_REQUIRE(out.rank >= 3 && (!g->known || g->rank == out.rank), TSLIM_ERROR_INVALID_ARGUMENT,
+        "a grid of rank %u for a tensor of rank %u", g->rank, out.rank);
+    for (uint32_t i = 2; i < out.rank; i++) {
+        if (g->known)
+            tsl_shape_copy_dim(&out, i, g, i - 1);
+        else
+            tsl_shape_set_dim(&out, i, -1);
+    }
+    return tsl_set_output(graph, node, 0, input->dtype, &out);
+}
+
+tslim_status tsl_shape_roi_align(tslim_graph *graph, const tsl_node *node) {
+    const tsl_value *input = tsl_node_input(graph, node, 0), *rois = tsl_node_input(graph, node, 1);
+    TSL_TRY(tsl_require_type(input, TSL_TYPES_FLOAT));
+    TSL_TRY(tsl_require_type(rois, TSL_TYPES_FLOAT));
+    TSL_TRY(tsl_require_type(tsl_node_input(graph, node, 2), TSL_TYPE(INT64)));
+    TSL_REQUIRE(
+        (!input->shape.known || input->shape.rank == 4) && (!rois->shape.known || rois->shape.rank == 2),
+        TSLIM_ERROR_INVALID_ARGUMENT, "regions of rank %u of a tensor of rank %u", rois->shape.rank,
+        input->shape.rank);
+    tsl_shape out = {.known = true, .rank = 4, .dims = {-1, -1, -1, -1}};
+    if (rois->shape.known) tsl_shape_copy_dim(&out, 0, &rois->shape, 0);
+    if (input->shape.known) tsl_shape_copy_dim(&out, 1, &input->shape, 1);
+    out.dims[2] = tsl_attrs_int(&node->attrs, TSL_ATTR_output_height, 1);
+    out.dims[3] = tsl_attrs_int(&node->attrs, TSL_ATTR_output_width, 1);
+    TSL_REQUIRE(out.dims[2] >= 1 && out.dims[3] >= 1, TSLIM_ERROR_INVALID_ARGUMENT,
+        "bins of %" PRId64 " x %" PRId64, out.dims[2], out.dims[3]);
+    return tsl_set_output(graph, node, 0, input->dtype, &out);
+}
+
 // ---- Blocks ----
 
 static tslim_status read_block(const tsl_node *node, const tsl_value *input, int64_t *block) {

@@ -256,7 +256,30 @@ def transform():
                 inverse=inverse, onesided=one_sided, tolerance=3e-5)
 
 
-MAKERS = [recurrent, normalization, matrix_product, convolution, pooling, transform]
+# ---- Samples ----
+
+def samples():
+    if chance(0.3):
+        regions, h, w = number(1, 4), number(4, 12), number(4, 12)
+        corner = random.uniform(0, 6, (regions, 2))
+        rois = np.hstack([corner, corner + random.uniform(0.5, 9, (regions, 2))]).astype(np.float32)
+        opset = pick(10, 16)
+        mode = pick("half_pixel", "output_half_pixel") if opset == 16 else None
+        return Case("RoiAlign", [("x", floats(2, 3, h, w)), ("rois", rois),
+                                 ("batch", random.integers(0, 2, regions).astype(np.int64))],
+                    opset=opset, coordinate_transformation_mode=mode, output_height=number(1, 4),
+                    output_width=number(1, 4), sampling_ratio=number(0, 3), spatial_scale=pick(1.0, 0.5),
+                    mode=pick("avg", "avg", "max"))
+    opset = pick(16, 20)
+    axes = pick(2, 3) if opset == 20 else 2
+    x = floats(2, 3, *(number(1, 7) for _ in range(axes)))
+    grid = random.uniform(-1.6, 1.6, (2, *(number(1, 5) for _ in range(axes)), axes)).astype(np.float32)
+    names = ("linear", "nearest", "cubic") if opset == 20 else ("bilinear", "nearest", "bicubic")
+    return Case("GridSample", [("x", x), ("grid", grid)], opset=opset, mode=names[number(0, 1 if axes == 3 else 2)],
+                padding_mode=pick("zeros", "border", "reflection"), align_corners=pick(0, 1), tolerance=1e-4)
+
+
+MAKERS = [recurrent, normalization, matrix_product, convolution, pooling, transform, samples]
 
 
 def reference(case):
