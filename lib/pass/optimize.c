@@ -15,8 +15,15 @@ uint32_t tsl_single_use(const tslim_graph *graph, const tsl_uses *uses, uint32_t
     return uses->nodes[uses->first[value]];
 }
 
-tslim_status tsl_optimize(tslim_graph *graph, tsl_evaluate_node evaluate, void *user) {
+// Bodies too, before any of them takes its node's place.
+static tslim_status widen_halves(tslim_graph *graph) {
     TSL_TRY(tsl_pass_widen_halves(graph));
+    for (uint32_t i = 0; i < graph->n_bodies; i++) TSL_TRY(widen_halves(graph->bodies[i]));
+    return TSLIM_OK;
+}
+
+tslim_status tsl_optimize(tslim_graph *graph, tsl_evaluate_node evaluate, void *user) {
+    TSL_TRY(widen_halves(graph));
     TSL_TRY(TSL_VERIFY(graph));
     TSL_TRY(tsl_pass_fold_quantized(graph, evaluate, user));
     TSL_TRY(TSL_VERIFY(graph));

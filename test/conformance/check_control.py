@@ -187,6 +187,20 @@ case("""slices (int64 n, float[6, 2] x) => (float[1, 2] y, float[M, 1, 2] all) {
   }>
 }""", [(scalar(n), floats(6, 2)) for n in (6, 2, 6)])
 
+case("""half_precision (bool d, int64 n, float16[1, 2, 4, 4] x) => (float16[1, 2, 4, 4] y, float16[1, 2, 4, 4] z) {
+  c = Constant<value = bool {1}>()
+  a = If (c) <then_branch = t () => (float16[1, 2, 4, 4] r) { r = Conv<pads = [1, 1, 1, 1]>(x, w) },
+              else_branch = e () => (float16[1, 2, 4, 4] r) { r = Neg(x) }>
+  y = Loop (n, , a) <body = b (int64 i, bool go_in, float16[1, 2, 4, 4] s) => (bool go_out, float16[1, 2, 4, 4] o) {
+    go_out = Identity(go_in)
+    p = Conv<pads = [1, 1, 1, 1]>(s, w)
+    o = Add(p, x)
+  }>
+  z = If (d) <then_branch = u () => (float16[1, 2, 4, 4] r) { r = Conv<pads = [1, 1, 1, 1]>(y, w) },
+              else_branch = f () => (float16[1, 2, 4, 4] r) { r = Neg(y) }>
+}""", [(d, scalar(2), floats(1, 2, 4, 4).astype(np.float16)) for d in (TRUE, FALSE)],
+     weights={"w": (floats(2, 2, 3, 3) / 9).astype(np.float16)})
+
 # ---- Scan ----
 
 case("""scans (float[3] h, float[T, 3] x) => (float[3] last, float[T, 3] all) {
@@ -345,7 +359,8 @@ case("""detector (float[1, 3, 16, 16] image) => (int64[K, 3] chosen, float[K, 4]
 def agree(ours, theirs):
     if ours.dtype != theirs.dtype or ours.shape != theirs.shape:
         return f"{ours.dtype} {ours.shape}, not {theirs.dtype} {theirs.shape}"
-    close = np.allclose(ours, theirs, 1e-4, 1e-5) if ours.dtype.kind == "f" else np.array_equal(ours, theirs)
+    relative, absolute = (1e-2, 1e-2) if ours.dtype == np.float16 else (1e-4, 1e-5)
+    close = np.allclose(ours, theirs, relative, absolute) if ours.dtype.kind == "f" else np.array_equal(ours, theirs)
     return None if close else f"{ours.ravel()[:6]}, not {theirs.ravel()[:6]}"
 
 
