@@ -457,6 +457,7 @@ static void for_all_depthwise_tails(void (*check)(size_t pixels, size_t channels
     static const size_t windows[] = {9, 25, 25, 49, 121, 128, 129, MAX_TAPS};
     for (size_t i = 0; i < sizeof(windows) / sizeof(windows[0]); i++)
         for (size_t j = 0; j < 20; j++) check(between(1, 20), between(1, 200), windows[i]);
+    for (size_t j = 0; j < 10; j++) check(between(90, 260), between(1, 70), j % 2 ? 9 : 25); // long lines
 }
 
 static void test_depthwise_f32(void **unused) {

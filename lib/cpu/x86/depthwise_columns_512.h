@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// INT8 depthwise convolution by columns, for the usual windows: 3 or 5 columns, up to 8 rows, stride 1 or 2.
+// INT8 depthwise convolution by columns, for the usual windows: 3 by 3 and 5 by 5, stride 1 or 2.
 // The bytes of four rows of one input column are interleaved once, so that each int32 holds four taps of one
 // channel, and multiplied into all output pixels that the column belongs to, whose sums stay in registers.
 //
@@ -109,13 +109,6 @@ TSL_INLINE void multiply_column(tsl_vi sum[4], const tsl_vi v[4], const tsl_vi w
     for (int q = 0; q < 4; q++) __asm__("vpdpbusd %2, %1, %0" : "+v"(sum[q]) : "v"(v[q]), "v"(w[q]));
 }
 
-// With the weights in memory, where registers are too few for them.
-TSL_INLINE void multiply_column_by_memory(tsl_vi sum[4], const tsl_vi v[4], const int8_t w[4][64]) {
-    TSL_UNROLL
-    for (int q = 0; q < 4; q++)
-        __asm__("vpdpbusd %2, %1, %0" : "+v"(sum[q]) : "v"(v[q]), "m"(*(const tsl_vi *)(const void *)w[q]));
-}
-
 // One pixel of each segment.
 TSL_INLINE void finish_columns(const columns_block *b, const tsl_vi sum[4], int8_t *c, const int segments,
     const tsl_vi lo, const tsl_vi hi) {
@@ -155,64 +148,128 @@ TSL_INLINE void shift_sums(const columns_block *b, tsl_vi sum[][4], const int co
     for (int q = 0; q < 4; q++) sum[0][q] = tsl_vi_load(b->first[q]);
 }
 
-// Columns whose kernel index is `first`, `first` + stride, ... for the pixels of sum[0], sum[1], ...
-TSL_INLINE void add_column(const columns_block *b, const char *a, const int first, const int columns,
-    const int stride, const int rows, const int segments, tsl_vi w[3][4], tsl_vi sum[][4]) {
+// The column whose kernel index is `first`, `first` + stride, ... for the pixels of sum[0], sum[1], ...
+TSL_INLINE void add_column(const columns_block *b, const char *a, const int first, const int stride,
+    const int segments, tsl_vi w[3][4], tsl_vi sum[3][4]) {
+    tsl_vi v[4];
+    load_column(b, a, 0, 3, segments, v);
     TSL_UNROLL
-    for (int group = 0; 4 * group < rows; group++) {
-        tsl_vi v[4];
-        load_column(b, a, group, rows - 4 * group, segments, v);
-        TSL_UNROLL
-        for (int k = first; k < columns; k += stride) {
-            if (columns == 3)
-                multiply_column(sum[(k - first) / stride], v, w[k]);
-            else
-                multiply_column_by_memory(sum[(k - first) / stride], v, b->w[group][k]);
-        }
-    }
+    for (int k = first; k < 3; k += stride) multiply_column(sum[(k - first) / stride], v, w[k]);
 }
 
-TSL_INLINE void columns_line(const tsl_depthwise_s8_args *d, const columns_block *b, const char *a, int8_t *c,
-    const int columns, const int stride, const int rows, const int segments) {
-    const int live = (columns - 1) / stride + 1; // pixels that a column may belong to
+// Three columns: weights and sums fill the registers.
+TSL_INLINE void columns_line_3(const tsl_depthwise_s8_args *d, const columns_block *b, const char *a,
+    int8_t *c, const int stride, const int segments) {
+    const int live = 2 / stride + 1; // pixels that a column may belong to
     const tsl_vi lo = tsl_vi_set_bytes((int)d->lo), hi = tsl_vi_set_bytes((int)d->hi);
     const size_t steps = b->length + (size_t)live - 1;
-    tsl_vi sum[TSL_MOST_COLUMNS][4], w[3][4];
+    tsl_vi sum[3][4], w[3][4];
     TSL_UNROLL
     for (int k = 0; k < 3; k++) {
         TSL_UNROLL
-        for (int q = 0; q < 4; q++) w[k][q] = tsl_vi_load(b->w[0][k][q]);
-    }
-    TSL_UNROLL
-    for (int k = 0; k < live; k++) {
-        TSL_UNROLL
-        for (int q = 0; q < 4; q++) sum[k][q] = tsl_vi_load(b->first[q]);
+        for (int q = 0; q < 4; q++) {
+            w[k][q] = tsl_vi_load(b->w[0][k][q]);
+            sum[k][q] = tsl_vi_load(b->first[q]);
+        }
     }
     for (size_t i = 0; i < steps; i++, a += stride * b->column) {
-        add_column(b, a, 0, columns, stride, rows, segments, w, sum);
+        add_column(b, a, 0, stride, segments, w, sum);
         if (i + 1 >= (size_t)live) {
             finish_columns(b, sum[live - 1], c, segments, lo, hi);
             c += d->c_pixel;
         }
-        if (stride == 2 && i + 1 < steps) add_column(b, a + b->column, 1, columns, 2, rows, segments, w, sum);
+        if (stride == 2 && i + 1 < steps) add_column(b, a + b->column, 1, 2, segments, w, sum);
         shift_sums(b, sum, live);
     }
 }
 
-#define TSL_COLUMNS(columns, stride, rows)                                                                   \
+// ---- Five columns: the weights of a quarter of the channels fill the registers, so each quarter passes over
+// the line by itself, and sums wait in memory for the others ----
+
+#define TSL_MOST_PIXELS 96
+
+// One quarter of what load_column makes.
+TSL_INLINE tsl_vi load_quarter(const columns_block *b, const char *from, const int group, const int rows,
+    const int segments, const int q) {
+    tsl_vi tap[4];
+    TSL_UNROLL
+    for (int i = 0; i < 4; i++)
+        tap[i] = i < rows ? tsl_vi_xor(load_segments(from + b->row[4 * group + i], b->a, segments), b->flip)
+                          : tap[0];
+    tsl_vi first = q < 2 ? tsl_vi_interleave_low_8(tap[0], tap[1]) : tsl_vi_interleave_high_8(tap[0], tap[1]);
+    tsl_vi second =
+        q < 2 ? tsl_vi_interleave_low_8(tap[2], tap[3]) : tsl_vi_interleave_high_8(tap[2], tap[3]);
+    return q % 2 == 0 ? tsl_vi_interleave_low_16(first, second) : tsl_vi_interleave_high_16(first, second);
+}
+
+// As add_column, for one quarter.
+TSL_INLINE void add_quarter(const columns_block *b, const char *a, const int first, const int stride,
+    const int segments, const int q, tsl_vi w[2][5], tsl_vi sum[5]) {
+    TSL_UNROLL
+    for (int group = 0; group < 2; group++) {
+        tsl_vi v = load_quarter(b, a, group, group ? 1 : 4, segments, q);
+        TSL_UNROLL
+        for (int k = first; k < 5; k += stride)
+            __asm__("vpdpbusd %2, %1, %0" : "+v"(sum[(k - first) / stride]) : "v"(v), "v"(w[group][k]));
+    }
+}
+
+TSL_INLINE void quarter_line(const columns_block *b, const char *a, size_t pixels, const int stride,
+    const int segments, const int q, int32_t (*sums)[4][TSL_LANES]) {
+    const int live = 4 / stride + 1;
+    const size_t steps = pixels + (size_t)live - 1;
+    const tsl_vi start = tsl_vi_load(b->first[q]);
+    tsl_vi w[2][5], sum[5];
+    TSL_UNROLL
+    for (int k = 0; k < 5; k++) {
+        w[0][k] = tsl_vi_load(b->w[0][k][q]);
+        w[1][k] = tsl_vi_load(b->w[1][k][q]);
+        sum[k] = start;
+    }
+    for (size_t i = 0; i < steps; i++, a += stride * b->column) {
+        add_quarter(b, a, 0, stride, segments, q, w, sum);
+        if (i + 1 >= (size_t)live) tsl_vi_store(sums[i + 1 - (size_t)live][q], sum[live - 1]);
+        if (stride == 2 && i + 1 < steps) add_quarter(b, a + b->column, 1, 2, segments, q, w, sum);
+        TSL_UNROLL
+        for (int k = live - 1; k > 0; k--) sum[k] = sum[k - 1];
+        sum[0] = start;
+    }
+}
+
+TSL_INLINE void columns_line_5(const tsl_depthwise_s8_args *d, const columns_block *b, const char *a,
+    int8_t *c, const int stride, const int segments) {
+    _Alignas(64) int32_t sums[TSL_MOST_PIXELS][4][TSL_LANES];
+    const tsl_vi lo = tsl_vi_set_bytes((int)d->lo), hi = tsl_vi_set_bytes((int)d->hi);
+    for (size_t done = 0, pixels; done < b->length; done += pixels) {
+        pixels = tsl_smaller(b->length - done, TSL_MOST_PIXELS);
+        quarter_line(b, a, pixels, stride, segments, 0, sums);
+        quarter_line(b, a, pixels, stride, segments, 1, sums);
+        quarter_line(b, a, pixels, stride, segments, 2, sums);
+        quarter_line(b, a, pixels, stride, segments, 3, sums);
+        a += (ptrdiff_t)pixels * stride * b->column;
+        for (size_t i = 0; i < pixels; i++, c += d->c_pixel) {
+            tsl_vi sum[4];
+            TSL_UNROLL
+            for (int q = 0; q < 4; q++) sum[q] = tsl_vi_load(sums[i][q]);
+            finish_columns(b, sum, c, segments, lo, hi);
+        }
+    }
+}
+
+#define TSL_COLUMNS(columns, stride)                                                                         \
     static __attribute__((noinline)) void columns_##columns##_##stride(                                      \
         const tsl_depthwise_s8_args *d, const columns_block *b, size_t segments, const char *a, int8_t *c) { \
         if (segments == 1)                                                                                   \
-            columns_line(d, b, a, c, columns, stride, rows, 1);                                              \
+            columns_line_##columns(d, b, a, c, stride, 1);                                                   \
         else if (segments == 2)                                                                              \
-            columns_line(d, b, a, c, columns, stride, rows, 2);                                              \
+            columns_line_##columns(d, b, a, c, stride, 2);                                                   \
         else                                                                                                 \
-            columns_line(d, b, a, c, columns, stride, rows, 4);                                              \
+            columns_line_##columns(d, b, a, c, stride, 4);                                                   \
     }
-TSL_COLUMNS(3, 1, 3)
-TSL_COLUMNS(3, 2, 3)
-TSL_COLUMNS(5, 1, 5)
-TSL_COLUMNS(5, 2, 5)
+TSL_COLUMNS(3, 1)
+TSL_COLUMNS(3, 2)
+TSL_COLUMNS(5, 1)
+TSL_COLUMNS(5, 2)
 #undef TSL_COLUMNS
 
 typedef void (*columns_function)(
