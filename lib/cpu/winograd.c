@@ -21,10 +21,8 @@
 // Input channels of a slice: U of a group is 36 * 32 * this many numbers.
 #define SLICE_F32 ((size_t)128)
 #define SLICE_S8 ((size_t)128)
-// Points of a block, in bytes, unless its tiles would be too few to make up for transforming the weights
-// again.
-#define BLOCK_BYTES ((size_t)4 << 20)
-#define BLOCK_TILES ((size_t)112)
+// Points of a thread's share of a block, in bytes, unless its tiles would be fewer than M holds.
+#define SHARE_BYTES ((size_t)512 << 10)
 // Tiles in M: 4.6 KB each. With several slices, all the weights are transformed again for each part.
 #define PART_TILES ((size_t)56)
 #define PART_TILES_SLICED ((size_t)112)
@@ -35,7 +33,7 @@
 
 struct tsl_winograd {
     size_t rows, columns, tiles; // tiles of one image's plane, and of all images
-    size_t block_tiles, part_tiles;
+    size_t block_tiles, share_tiles, part_tiles; // of a block, of a thread in it, and in M
     size_t k, slice, n_slices; // input channels
     size_t v_row, v_point, v_slice, u_panel, u_point, m_point; // bytes
     size_t v_scratch, thread_scratch, thread_bytes; // U and M are a thread's own
@@ -116,11 +114,11 @@ static bool is_faster(const tsl_conv *conv, const tsl_winograd *w) {
     double tiles = (double)w->tiles, k = (double)w->k, n = (double)(g->panels * TSL_PANEL);
     double pixels = (double)tsl_tensor_elements(&conv->output.view) / (double)g->n;
     double lanes = is_int8 ? 32 : 16, peak = is_int8 ? 29 : 14;
-    double blocks = (double)divide_up(w->tiles, w->block_tiles),
+    double shares = (double)divide_up(w->tiles, w->share_tiles),
            vectors = (double)divide_up(w->k, is_int8 ? 32 : 16);
     double direct = pixels * 9 * k * n / (is_int8 ? 60 : 14.5);
     double products = tiles * 36 * k * n / peak;
-    double transforms = tiles * (vectors * 190 + n / 16 * 220) + blocks * k * n / lanes * 110;
+    double transforms = tiles * (vectors * 190 + n / 16 * 220) + shares * k * n / lanes * 110;
     return (products + transforms) * 1.05 < direct;
 }
 
@@ -141,17 +139,17 @@ static void divide_channels(const tsl_conv *conv, tsl_winograd *w) {
     w->n_slices = divide_up(w->k, w->slice);
 }
 
-static void divide_tiles(const tsl_conv *conv, tsl_winograd *w) {
+static void divide_tiles(const tsl_conv *conv, size_t n_threads, tsl_winograd *w) {
     const tsl_tensor *y = &conv->output.view;
     w->rows = divide_up((size_t)y->dims[2], TILE);
     w->columns = divide_up((size_t)y->dims[3], TILE);
     w->tiles = (size_t)y->dims[0] * w->rows * w->columns;
     size_t element = conv->coefficients.is_int8 ? sizeof(int16_t) : sizeof(float);
-    size_t most = BLOCK_BYTES / (POINTS * w->slice * w->n_slices * element);
-    if (most < BLOCK_TILES) most = BLOCK_TILES;
-    w->block_tiles = divide_up(w->tiles, divide_up(w->tiles, most));
-    most = w->n_slices > 1 ? PART_TILES_SLICED : PART_TILES;
-    w->part_tiles = smaller(w->block_tiles, most);
+    w->part_tiles = w->n_slices > 1 ? PART_TILES_SLICED : PART_TILES;
+    w->share_tiles = SHARE_BYTES / (POINTS * w->slice * w->n_slices * element);
+    if (w->share_tiles < w->part_tiles) w->share_tiles = w->part_tiles;
+    w->block_tiles = divide_up(w->tiles, divide_up(w->tiles, w->share_tiles * n_threads));
+    w->part_tiles = smaller(w->part_tiles, w->block_tiles);
     w->v_row = w->slice * element;
     w->v_point = odd_lines(w->block_tiles * w->v_row);
     w->v_slice = POINTS * w->v_point;
@@ -417,7 +415,7 @@ tslim_status tsl_winograd_prepare(tsl_prepare *p, tsl_kernel *kernel, tsl_conv *
     if (!is_possible(p, conv)) return TSLIM_OK;
     tsl_winograd plan = {0};
     divide_channels(conv, &plan);
-    divide_tiles(conv, &plan);
+    divide_tiles(conv, p->ctx->n_threads, &plan);
     if (p->step->winograd == TSL_WINOGRAD_BY_SHAPE && !is_faster(conv, &plan)) return TSLIM_OK;
     // Last, because it reads all the weights: a model's deep layers, which have most of them, never come
     // here.
