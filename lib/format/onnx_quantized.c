@@ -101,6 +101,14 @@ static int64_t int_named(const tsl_attrs *attrs, const char *name, int64_t defau
     return default_value;
 }
 
+// ONNX's operator does not have it.
+static void remove_named(tsl_attrs *attrs, const char *name) {
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < attrs->count; i++)
+        if (strcmp(attrs->items[i].name, name) != 0) attrs->items[kept++] = attrs->items[i];
+    attrs->count = kept;
+}
+
 // ---- Operators ----
 
 static tslim_status expand_conv(expander *e) {
@@ -173,15 +181,18 @@ static tslim_status expand_unary(expander *e) {
 }
 
 static tslim_status expand_pool(expander *e) {
-    const tsl_attrs *attrs = &e->graph->nodes[e->n].attrs;
-    return int_named(attrs, "channels_last", 0) != 0 ? TSLIM_OK : expand_unary(e);
+    tsl_attrs *attrs = &e->graph->nodes[e->n].attrs;
+    if (int_named(attrs, "channels_last", 0) != 0) return TSLIM_OK;
+    remove_named(attrs, "channels_last");
+    return expand_unary(e);
 }
 
 // Before opset 13 all axes from one on went together.
 static tslim_status expand_softmax(expander *e) {
-    const tsl_attrs *attrs = &e->graph->nodes[e->n].attrs;
+    tsl_attrs *attrs = &e->graph->nodes[e->n].attrs;
     bool whole = int_named(attrs, "opset", 13) < 13;
     if (whole != (e->graph->opset < 13) && tsl_attrs_int(attrs, TSL_ATTR_axis, -1) != -1) return TSLIM_OK;
+    remove_named(attrs, "opset");
     return expand_unary(e);
 }
 

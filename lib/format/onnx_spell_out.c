@@ -283,6 +283,26 @@ static tslim_status spell_out_quantized(speller *s, uint32_t n) {
     return TSLIM_OK;
 }
 
+// A product of floats by quantized weights quantizes its activations in each run.
+static tslim_status spell_out_dynamic(speller *s, uint32_t n) {
+    tslim_graph *graph = s->graph;
+    const tsl_node *node = &graph->nodes[n];
+    if ((node->op != TSL_OP_CONV && node->op != TSL_OP_MATMUL) || !is_quantized(s, node->inputs[1]) ||
+        is_quantized(s, node->inputs[0]))
+        return TSLIM_OK;
+    static const tslim_dtype types[4] = {
+        TSLIM_DTYPE_UINT8, TSLIM_DTYPE_FLOAT, TSLIM_DTYPE_UINT8, TSLIM_DTYPE_FLOAT};
+    uint32_t x = node->inputs[0], made[4], added;
+    const char *name = tsl_arena_format(&s->arena, "%s_dynamic", graph->values[x].name);
+    TSL_REQUIRE_MEMORY(name, 1);
+    for (int i = 0; i < 4; i++) TSL_TRY(tsl_graph_add_value(graph, name, types[i], &made[i]));
+    graph->values[made[0]].shape = graph->values[made[3]].shape = graph->values[x].shape;
+    TSL_TRY(tsl_graph_add_node(graph, TSL_OP_DYNAMIC_QUANTIZE_LINEAR, NULL, 1, &x, 3, made, &added));
+    TSL_TRY(add_node(graph, TSL_OP_DEQUANTIZE_LINEAR, 3, made, made[3], &added));
+    graph->nodes[n].inputs[0] = made[3];
+    return TSLIM_OK;
+}
+
 // Quantize and Dequantize are ONNX's operators with the parameters as operands.
 static tslim_status spell_out_conversion(speller *s, uint32_t n) {
     tsl_node *node = &s->graph->nodes[n];
@@ -311,6 +331,7 @@ static tslim_status spell_out_node(speller *s, uint32_t n) {
     case TSL_OP_DEQUANTIZE_LINEAR:
         return TSLIM_OK;
     default:
+        TSL_TRY(spell_out_dynamic(s, n));
         TSL_TRY(spell_out_quantized(s, n));
         TSL_TRY(spell_out_clamp(s->graph, n));
         TSL_TRY(spell_out_residual(s->graph, n));

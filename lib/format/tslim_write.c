@@ -54,10 +54,11 @@ static void set_numbers(
     pb_callback_t *callback, numbers_argument *argument, const void *values, size_t count, int kind) {
     argument->values = values;
     argument->count = count;
-    argument->kind = kind == FLOATS    ? FLOATS
-                     : kind == SIGNED  ? SIGNED
-                     : kind == INDICES ? INDICES
-                                       : PLAIN_INDICES;
+    argument->kind = kind == FLOATS      ? FLOATS
+                     : kind == SIGNED    ? SIGNED
+                     : kind == SIGNED_32 ? SIGNED_32
+                     : kind == INDICES   ? INDICES
+                                         : PLAIN_INDICES;
     callback->funcs.encode = encode_numbers;
     callback->arg = argument;
 }
