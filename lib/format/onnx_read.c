@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "format/onnx.h"
+#include "format/onnx_fused.h"
 #include "format/onnx_quantized.h"
 #include "format/onnx_reader.h"
 #include "ir/bodies.h"
@@ -269,6 +270,7 @@ static tslim_status read_all(tsl_onnx_reader *reader) {
     TSL_TRY(set_interface(reader));
     TSL_TRY(check_sources(reader->graph));
     TSL_TRY(tsl_onnx_expand_quantized(reader->graph));
+    TSL_TRY(tsl_onnx_expand_fused(reader->graph));
     TSL_TRY(tsl_graph_sort(reader->graph));
     TSL_TRY(tsl_graph_compact(reader->graph));
     tsl_graph_set_opset(reader->graph, reader->graph->opset);

@@ -326,11 +326,11 @@ def attempt(case):
     return (differs(case, ours, theirs) if theirs is not None else None), theirs is not None
 
 
-def main():
+def main(makers):
     global random
     seed, rounds = (int(sys.argv[i]) if len(sys.argv) > i else default for i, default in ((1, 0), (2, 120)))
     failed = 0
-    for maker in MAKERS:
+    for maker in makers:
         if len(sys.argv) > 3 and maker.__name__ != sys.argv[3]:
             continue
         compared, wrong = 0, 0
@@ -348,4 +348,5 @@ def main():
     return failed > 0
 
 
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main(MAKERS))
