@@ -14,6 +14,7 @@ typedef struct reduce_state {
     tsl_op op;
     uint32_t mask; // reduced axes
     bool integers;
+    bool flips; // the largest or smallest of uint64, which order as int64 with the first bit turned over
 } reduce_state;
 
 typedef struct axis_list {
@@ -155,9 +156,14 @@ static bool sum_floats(const reduce_task *t, tsl_op op, const float *x, size_t n
     return true;
 }
 
+static void flip(int64_t *values, size_t n) {
+    for (size_t i = 0; i < n; i++) values[i] = (int64_t)((uint64_t)values[i] ^ UINT64_C(1) << 63);
+}
+
 static void load(const reduce_task *t, const uint8_t *from, ptrdiff_t stride, size_t n, numbers *x) {
     if (t->s->integers) {
         tsl_load_ints(t->x->dtype, from, stride, n, x->integer);
+        if (t->s->flips) flip(x->integer, n);
         return;
     }
     tsl_load_doubles(t->x->dtype, from, stride, n, x->real);
@@ -214,15 +220,21 @@ static void reduce_log_sum_exp(const reduce_task *t, const uint8_t *from, size_t
     for (size_t i = 0; i < n; i++) sum->real[i] = largest.real[i] + log(sum->real[i]);
 }
 
+static int64_t mean(const reduce_task *t, int64_t sum) {
+    if (t->x->dtype != TSLIM_DTYPE_UINT64) return sum / t->reduced.total;
+    return (int64_t)((uint64_t)sum / (uint64_t)t->reduced.total);
+}
+
 static void store(const reduce_task *t, uint8_t *to, ptrdiff_t stride, size_t n, numbers *sum) {
     tsl_op op = t->s->op;
     for (size_t i = 0; i < n; i++) {
         if (t->s->integers)
-            sum->integer[i] = op == TSL_OP_REDUCE_MEAN ? sum->integer[i] / t->reduced.total : sum->integer[i];
+            sum->integer[i] = op == TSL_OP_REDUCE_MEAN ? mean(t, sum->integer[i]) : sum->integer[i];
         else
             sum->real[i] = finish(op, sum->real[i], t->reduced.total);
         if (tsl_is_quantized(t->y)) sum->real[i] = tsl_quantized(t->y, sum->real[i]);
     }
+    if (t->s->flips) flip(sum->integer, n);
     if (t->s->integers)
         tsl_store_ints(t->y->dtype, to, stride, n, sum->integer);
     else
@@ -321,7 +333,11 @@ tslim_status tsl_cpu_prepare_reduce(tsl_prepare *p, tsl_kernel *kernel) {
     TSL_NEW_STATE(reduce_state, s);
     s->functions = p->functions;
     s->op = step->op;
-    s->integers = tsl_element_is_integer(x->dtype) && !tsl_is_quantized(x);
+    const bool whole = tsl_element_is_integer(x->dtype) && !tsl_is_quantized(x);
+    const bool is_u64 = x->dtype == TSLIM_DTYPE_UINT64;
+    s->integers = whole && has_integers(s->op); // roots and logarithms go by real numbers
+    s->flips = is_u64 && (s->op == TSL_OP_REDUCE_MAX || s->op == TSL_OP_REDUCE_MIN);
+    if (is_u64 && s->op == TSL_OP_REDUCE_L1) s->op = TSL_OP_REDUCE_SUM; // nothing is below 0
     kernel->run = run_reduce;
     kernel->name = "reduce";
     int64_t axes[TSLIM_MAX_RANK];
@@ -338,7 +354,6 @@ tslim_status tsl_cpu_prepare_reduce(tsl_prepare *p, tsl_kernel *kernel) {
     TSL_TRY(check_result(step, s->mask));
     bool quantized = tsl_is_quantized(x) && x->quant.n_scales == 1;
     bool types = quantized ? y->dtype == TSLIM_DTYPE_FLOAT || tsl_is_quantized(y) : y->dtype == x->dtype;
-    bool known = tsl_element_is_real(x->dtype) || quantized ||
-                 (s->integers && has_integers(s->op) && x->dtype != TSLIM_DTYPE_UINT64);
+    bool known = tsl_element_is_real(x->dtype) || quantized || whole;
     return types && known && !step->epilogue.clamp ? TSLIM_OK : tsl_cpu_unsupported(p);
 }

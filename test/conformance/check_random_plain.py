@@ -195,12 +195,16 @@ def reduce():
     x = data(dims, kind)
     if op == "LogSum":
         x = abs(x) + 1
+    if op == "LogSumExp" and kind not in REALS:  # ONNX Runtime rounds each step to the type, we the result
+        kind, x = np.float32, x.astype(np.float32)
+    if op == "Prod" and kind not in REALS:  # what does not fit is not defined
+        x = x % 2 + 1
     axes = None
     if chance(0.7):
         axes = base.random.permutation(len(dims))[:number(0, len(dims))].astype(np.int64)
         axes = np.where(base.random.random(axes.shape) < 0.5, axes, axes - len(dims))
     return Case("Reduce" + op, [("x", x.astype(kind)), ("a", axes)], opset=18, keepdims=number(0, 1),
-                noop_with_empty_axes=number(0, 1), constant=["a"])
+                noop_with_empty_axes=number(0, 1), constant=["a"], tolerance=1e-4)
 
 
 def pad():
@@ -228,7 +232,7 @@ def gelus():
     dims = shape()
     bias = data(dims[-1:], np.float32) if op == "BiasGelu" or (op == "FastGelu" and chance(0.5)) else None
     return Case(op, [("x", data(dims, np.float32)), ("b", bias)], domain=MICROSOFT,
-                opset=pick(13, 20), alpha=pick(None, 1.0, 1.5) if op == "QuickGelu" else None, tolerance=2e-5)
+                opset=pick(13, 20), alpha=pick(None, 1.0, 1.5) if op == "QuickGelu" else None, tolerance=1e-4)
 
 
 def fused_matmul():
