@@ -59,8 +59,24 @@ fetch_models() {
   touch "$models/ready-1"
 }
 
+# Recurrent networks, features of sound and a classifier of files: small models with several inputs.
+fetch_more_models() {
+  local models=$TSLIM_CACHE/models/more wheels wheel
+  [ -f "$models/ready-1" ] && return
+  mkdir -p "$models"
+  wheels=$(mktemp -d)
+  "$PYTHON" -m pip download -q --disable-pip-version-check --no-deps -d "$wheels" \
+    silero-vad==6.2.3 faster-whisper==1.2.1 magika==1.0.3 onnx-asr==0.12.0
+  for wheel in "$wheels"/*.whl; do
+    unzip -qojd "$models/$(basename "$wheel" | cut -d- -f1)" "$wheel" '*.onnx'
+  done
+  rm -rf "$wheels"
+  touch "$models/ready-1"
+}
+
 install_packages
 install_python
 fetch_models
+fetch_more_models
 fetch_node_tests
 export TSLIM_CACHE PYTHON TSLIM_MODELS=$TSLIM_CACHE/models
