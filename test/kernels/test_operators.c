@@ -412,6 +412,43 @@ static void test_gather_out_of_range(void **unused) {
     }
 }
 
+// Each of these reads data of 3 x 4 by pairs, or along axis 1, and says which index is wrong and what it must
+// be below.
+static void test_indices_out_of_range(void **unused) {
+    (void)unused;
+    static const tsl_op ops[] = {
+        TSL_OP_GATHER_ELEMENTS, TSL_OP_GATHER_ND, TSL_OP_SCATTER_ELEMENTS, TSL_OP_SCATTER_ND};
+    float data[12] = {0}, updates[2] = {1, 2}, result[12];
+    const tsl_attr attr = int_attr(TSL_ATTR_axis, 1);
+    for (unsigned k = 0; k < 4 * 12; k++) {
+        const tsl_op op = ops[k / 12];
+        const int64_t index = (int64_t)(k % 12) - 6;
+        const bool pairs = op == TSL_OP_GATHER_ND || op == TSL_OP_SCATTER_ND;
+        const bool scatters = op == TSL_OP_SCATTER_ELEMENTS || op == TSL_OP_SCATTER_ND;
+        int64_t indices[2] = {0, index};
+        const tsl_tensor row = {.dtype = TSLIM_DTYPE_FLOAT, .rank = 2, .dims = {1, 2}, .strides = {2, 1}};
+        const tsl_tensor matrix = {.dtype = TSLIM_DTYPE_FLOAT, .rank = 2, .dims = {3, 4}, .strides = {4, 1}};
+        const tsl_tensor one = {.dtype = TSLIM_DTYPE_FLOAT, .rank = 1, .dims = {1}, .strides = {1}};
+        tsl_tensor in[3] = {matrix, row, pairs ? one : row}, out = scatters ? matrix : pairs ? one : row;
+        in[0].data = data;
+        in[1].data = indices;
+        in[1].dtype = TSLIM_DTYPE_INT64;
+        in[2].data = updates;
+        out.data = result;
+        const operator_case c = {.name = "indices", .op = op, .n_inputs = scatters ? 3 : 2};
+        const tsl_attrs attrs = {(tsl_attr *)(uintptr_t)&attr, pairs ? 0 : 1};
+        tsl_step step = step_of(&c, &attrs, in, &out);
+        const tslim_status status = run_step(contexts[0], TSLIM_ISA_PORTABLE, &step);
+        const bool inside = index >= -4 && index < 4;
+        assert_int_equal(status, inside ? TSLIM_OK : TSLIM_ERROR_INVALID_ARGUMENT);
+        if (inside) continue;
+        char wanted[80];
+        snprintf(wanted, sizeof wanted, "index %d at position 1 is out of range: axis 1 has 4 elements",
+            (int)index);
+        assert_string_equal(tsl_message(), wanted);
+    }
+}
+
 static void test_division_of_integers(void **unused) {
     (void)unused;
     int64_t a[3] = {INT64_MIN, -7, 7}, b[3] = {-1, 2, -2}, y[3];
@@ -450,6 +487,7 @@ int main(void) {
         cmocka_unit_test(test_layouts_of_bytes),
         cmocka_unit_test(test_bytes_follow_floats),
         cmocka_unit_test(test_gather_out_of_range),
+        cmocka_unit_test(test_indices_out_of_range),
         cmocka_unit_test(test_division_of_integers),
         cmocka_unit_test(test_casts_saturate),
     };
