@@ -15,6 +15,7 @@
 #include <tinyslim/tinyslim.h>
 
 #include "support/failing_allocator.h"
+#include "support/graph_builder.h"
 #include "support/small_network.h"
 
 #define PIXELS (3 * SMALL_NETWORK_SIZE * SMALL_NETWORK_SIZE)
@@ -297,6 +298,37 @@ static void test_profile(void **state) {
     tslim_session_destroy(session);
 }
 
+// The kernel of a session's convolution.
+static bool has_kernel(const tslim_session *session, const char *start) {
+    for (uint32_t i = 0; i < tslim_session_step_count(session); i++) {
+        tslim_step_profile profile;
+        assert_int_equal(tslim_session_step_profile(session, i, &profile), TSLIM_OK);
+        if (strcmp(profile.op_type, "Conv") == 0) return strncmp(profile.kernel, start, strlen(start)) == 0;
+    }
+    return false;
+}
+
+static void test_no_winograd(void **state) {
+    fixture *f = *state;
+    builder b;
+    builder_start(&b, f->ctx, 3);
+    uint32_t x = build_input(&b, "x", 4, (const int64_t[]){1, 64, 28, 28});
+    build_output(&b, build_conv(&b, "conv", x, 64, 3, 1, 1, true));
+    tslim_session_options options;
+    tslim_session_options_init(&options);
+    for (int without = 0; without < 2; without++) {
+        options.no_winograd = without;
+        tslim_session *session, *clone;
+        assert_int_equal(tslim_session_create(b.graph, &options, &session), TSLIM_OK);
+        assert_int_equal(tslim_session_clone(session, &clone), TSLIM_OK);
+        assert_true(has_kernel(session, without ? "conv f32" : "winograd f32"));
+        assert_true(has_kernel(clone, without ? "conv f32" : "winograd f32"));
+        tslim_session_destroy(session);
+        tslim_session_destroy(clone);
+    }
+    tslim_graph_destroy(b.graph);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_fused_equals_plain, set_up, tear_down),
@@ -308,6 +340,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_arena_limit, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_tap, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_profile, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_no_winograd, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
