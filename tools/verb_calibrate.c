@@ -10,7 +10,7 @@ typedef struct calibrating {
     struct tool tool;
     const char *output, *method, *shard;
     double percentile;
-    uint64_t batch;
+    uint64_t batch, costs;
     text_list merge;
     tslim_calibration *result;
 } calibrating;
@@ -32,6 +32,11 @@ static tslim_status calibrate(calibrating *c, tslim_calibration_options *options
     TRY(tool_preparation(tool, tool->graph, NULL, &preparation));
     TRY(tslim_graph_set_preparation(tool->graph, &preparation));
     TRY(tslim_calibrate(tool->graph, tool->dataset, options, &c->result));
+    tool_end_progress(tool);
+    // A shard has seen too little of the data to say what matters.
+    if (c->shard || c->costs == 0) return TSLIM_OK;
+    TRY(tslim_calibration_measure_costs(
+        c->result, tool->graph, tool->dataset, c->costs, tool_progress, tool));
     tool_end_progress(tool);
     return TSLIM_OK;
 }
@@ -85,12 +90,15 @@ static tslim_status work(calibrating *c) {
     struct tool *tool = &c->tool;
     tslim_calibration_options options;
     tslim_calibration_options_init(&options);
+    c->costs = 4;
     ADD_OPTIONS(tool, {"--output", "-o", OPTION_TEXT, &c->output, "CALIB.json", "the result", 0, 0, NULL},
         {"--method", NULL, OPTION_TEXT, &c->method, "M",
             "minmax, moving-average, percentile, entropy or mse (default: mse)", 0, 0, NULL},
         {"--percentile", NULL, OPTION_REAL, &options.percentile, "P", "for that method (default: 99.99)", 50,
             100, NULL},
         {"--batch", NULL, OPTION_COUNT, &c->batch, "N", "samples a run", 1, 65536, NULL},
+        {"--costs", NULL, OPTION_COUNT, &c->costs, "N",
+            "samples over which each product's loss in INT8 is measured; 0: none (default: 4)", 0, 65536, NULL},
         {"--shard", NULL, OPTION_TEXT, &c->shard, "I/N", "only each N-th batch, from the I-th", 0, 0, NULL},
         {"--merge", NULL, OPTION_TEXTS, &c->merge, "A B...", "join the files of shards; no MODEL then", 0, 0,
             NULL});

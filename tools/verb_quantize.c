@@ -13,6 +13,7 @@ typedef struct quantizing {
     tslim_calibration *calibration;
     cJSON *json, *nodes;
     uint32_t n_int8, n_float;
+    bool symmetric;
 } quantizing;
 
 static void on_note(void *user, const tslim_quantize_note *note) {
@@ -36,6 +37,7 @@ static tslim_status quantize(quantizing *q) {
     tslim_quantize_options_init(&options);
     options.exclude = q->exclude.items;
     options.n_exclude = (uint32_t)q->exclude.count;
+    options.symmetric = q->symmetric;
     // Flags go over what the model's file or the calibration says; without any the calibration's own is
     // taken.
     tslim_input_preparation preparation;
@@ -69,7 +71,8 @@ static tslim_status work(quantizing *q) {
             NULL},
         {"--percentile", NULL, OPTION_REAL, &q->percentile, "P", "for that method (default: 99.99)", 50, 100,
             NULL},
-        {"--exclude", NULL, OPTION_TEXTS, &q->exclude, "NAME...", "nodes that stay in float", 0, 0, NULL});
+        {"--exclude", NULL, OPTION_TEXTS, &q->exclude, "NAME...", "nodes that stay in float", 0, 0, NULL},
+        {"--symmetric", NULL, OPTION_SWITCH, &q->symmetric, NULL, "no zero points", 0, 0, NULL});
     add_preparation_options(tool);
     TRY(tool_start(tool, 1, 1));
     if (!q->calibration_file) return tool_usage(tool, "--calibration is missing");

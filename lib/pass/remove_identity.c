@@ -25,6 +25,24 @@ static bool changes_nothing(const tslim_graph *graph, const tsl_node *node) {
     }
 }
 
+// Times 1, or over 1: exporters write it for a Swish whose factor was not trained. The number must not add dims.
+static bool is_one(const tslim_graph *graph, const tsl_node *node, uint32_t operand) {
+    const tsl_value *x = tsl_node_input(graph, node, 1 - operand);
+    const tsl_value *number = tsl_node_input(graph, node, operand);
+    float scalar;
+    return x && !tsl_value_is_constant(x) && x->shape.known && tsl_constant_scalar(number, &scalar) &&
+           scalar == 1 && number->shape.rank <= x->shape.rank;
+}
+
+// The input that the node hands on; TSL_NONE when it does something.
+static uint32_t handed_on(const tslim_graph *graph, const tsl_node *node) {
+    if (!tsl_node_output(graph, node, 0)) return TSL_NONE;
+    if (changes_nothing(graph, node)) return node->inputs[0];
+    if ((node->op == TSL_OP_MUL || node->op == TSL_OP_DIV) && is_one(graph, node, 1)) return node->inputs[0];
+    if (node->op == TSL_OP_MUL && is_one(graph, node, 0)) return node->inputs[1];
+    return TSL_NONE;
+}
+
 static void replace(uint32_t *ids, uint32_t count, const uint32_t *instead) {
     for (uint32_t i = 0; i < count; i++)
         if (ids[i] != TSL_NONE) ids[i] = instead[ids[i]];
@@ -39,8 +57,9 @@ tslim_status tsl_pass_remove_identity(tslim_graph *graph) {
     for (uint32_t n = 0; n < graph->n_nodes; n++) {
         const tsl_node *node = &graph->nodes[n];
         replace(node->inputs, node->n_inputs, instead);
-        if (!changes_nothing(graph, node)) continue;
-        uint32_t input = node->inputs[0], output = node->outputs[0];
+        uint32_t input = handed_on(graph, node);
+        if (input == TSL_NONE) continue;
+        uint32_t output = node->outputs[0];
         // A graph output keeps its name and its producer: only a node can stand between it and an input.
         if (tsl_graph_is_output(graph, output)) continue;
         tsl_graph_remove_node(graph, n);

@@ -147,25 +147,26 @@ void tsl_plan_bind(tsl_plan *plan, uint8_t *memory) {
 
 // ---- Borders ----
 
-static void fill(const tsl_tensor *t, int64_t image, int64_t row, int64_t column, int64_t columns) {
+static void fill(const tsl_tensor *t, int zero, int64_t image, int64_t row, int64_t column, int64_t columns) {
     size_t element = tslim_dtype_size(t->dtype);
     int64_t offset = image * t->strides[0] + row * t->strides[2] + column * t->strides[3];
     // Only 8-bit tensors have a zero point; 0 has all bits 0 in every other type.
-    memset((uint8_t *)t->data + offset * (int64_t)element, t->quant.zero_point & 0xff,
+    memset((uint8_t *)t->data + offset * (int64_t)element, zero & 0xff,
         (size_t)columns * (size_t)t->dims[1] * element);
 }
 
 // Memory is used again within a run, so a border is made anew each time, before the values within it.
-static void clear_border(const tsl_tensor *t) {
+// `zero`: the stored number for it, once the values themselves have been through the step's table.
+static void clear_border(const tsl_tensor *t, int zero) {
     int64_t top = t->border[0], left = t->border[1], bottom = t->border[2], right = t->border[3];
     if ((top | left | bottom | right) == 0) return;
     int64_t rows = t->dims[2], columns = t->dims[3];
     for (int64_t n = 0; n < t->dims[0]; n++) {
-        for (int64_t r = -top; r < 0; r++) fill(t, n, r, -left, left + columns + right);
-        for (int64_t r = rows; r < rows + bottom; r++) fill(t, n, r, -left, left + columns + right);
+        for (int64_t r = -top; r < 0; r++) fill(t, zero, n, r, -left, left + columns + right);
+        for (int64_t r = rows; r < rows + bottom; r++) fill(t, zero, n, r, -left, left + columns + right);
         for (int64_t r = 0; r < rows; r++) {
-            fill(t, n, r, -left, left);
-            fill(t, n, r, columns, right);
+            fill(t, zero, n, r, -left, left);
+            fill(t, zero, n, r, columns, right);
         }
     }
 }
@@ -179,8 +180,10 @@ static uint64_t now(void) {
 }
 
 static tslim_status run_step(tsl_plan *plan, tsl_plan_step *step) {
-    if (step->clear_border)
-        for (uint32_t i = 0; i < step->step.n_outputs; i++) clear_border(&step->outputs[i]);
+    const tsl_node *node = &plan->graph->nodes[step->node];
+    for (uint32_t i = 0; step->clear_border && i < node->n_outputs; i++)
+        if (node->outputs[i] != TSL_NONE)
+            clear_border(&step->outputs[i], plan->graph->values[node->outputs[i]].quant.zero_point);
     if (step->control) return tsl_control_run(step->control, step->inputs, step->outputs);
     if (!step->kernel.run) return TSLIM_OK;
     tsl_run run = {.ctx = plan->ctx,

@@ -39,6 +39,7 @@ void tslim_calibration_destroy(tslim_calibration *calibration) {
     if (!calibration) return;
     tslim_context *ctx = calibration->ctx;
     tsl_free(ctx, calibration->values, calibration->values_capacity * sizeof(*calibration->values));
+    tsl_free(ctx, calibration->costs, calibration->costs_capacity * sizeof(*calibration->costs));
     tsl_name_map_clear(&calibration->names);
     tsl_arena_clear(&calibration->arena);
     tsl_free(ctx, calibration, sizeof(*calibration));
@@ -63,28 +64,55 @@ tslim_status tsl_calibration_need_value(tslim_calibration *c, const char *name, 
     return TSLIM_OK;
 }
 
+tslim_status tsl_calibration_add_cost(tslim_calibration *c, const char *node, double noise, uint64_t macs) {
+    tsl_calibration_cost cost = {.node = tsl_arena_string(&c->arena, node), .noise = noise, .macs = macs};
+    if (!cost.node ||
+        !tsl_grow(c->ctx, (void **)&c->costs, &c->costs_capacity, (size_t)c->n_costs + 1, sizeof(cost)))
+        return tsl_no_memory(sizeof(cost));
+    c->costs[c->n_costs++] = cost;
+    return TSLIM_OK;
+}
+
 const tsl_observer *tsl_calibration_find(const tslim_calibration *c, const char *name) {
     uint32_t index = tsl_name_map_get(&c->names, name);
     return index == TSL_NAME_ABSENT ? NULL : c->values[index].observer;
 }
 
-tslim_status tsl_calibration_threshold(const tslim_calibration *c, const char *name, float *threshold) {
+// The observer of a value whose range can be told.
+static tslim_status find_finite(const tslim_calibration *c, const char *name, const tsl_observer **observer) {
     const tsl_observer *o = tsl_calibration_find(c, name);
     TSL_REQUIRE(o, TSLIM_ERROR_INVALID_ARGUMENT,
         "the calibration has no value '%s': it was made from another model; calibrate this very model", name);
     TSL_REQUIRE(o->invalid == 0, TSLIM_ERROR_INVALID_ARGUMENT,
         "value '%s' was NaN or infinite in %" PRIu64 " of %" PRIu64 " elements during calibration", name,
         o->invalid, o->invalid + o->count);
-    return tsl_observer_threshold(c->ctx, o, c->method, c->percentile, threshold);
+    *observer = o;
+    return TSLIM_OK;
+}
+
+tslim_status tsl_calibration_find_range(const tslim_calibration *c, const char *name, float floor,
+    float ceiling, bool symmetric, float *minimum, float *maximum) {
+    const tsl_observer *o;
+    TSL_TRY(find_finite(c, name, &o));
+    tsl_span span = tsl_observer_span(o, symmetric);
+    span.below = fminf(span.below, -floor);
+    span.above = fminf(span.above, ceiling);
+    float threshold;
+    TSL_TRY(tsl_observer_threshold(c->ctx, o, span, c->method, c->percentile, &threshold));
+    *minimum = -fminf(span.below, threshold);
+    *maximum = fminf(span.above, threshold);
+    return TSLIM_OK;
 }
 
 tslim_status tslim_calibration_range(
     const tslim_calibration *c, const char *value_name, float *minimum, float *maximum) {
     TSL_REQUIRE(c && value_name && minimum && maximum, TSLIM_ERROR_INVALID_ARGUMENT,
         "calibration, value_name, minimum or maximum is NULL");
+    const tsl_observer *o;
     float threshold;
-    TSL_TRY(tsl_calibration_threshold(c, value_name, &threshold));
-    const tsl_observer *o = tsl_calibration_find(c, value_name);
+    TSL_TRY(find_finite(c, value_name, &o));
+    TSL_TRY(tsl_observer_threshold(
+        c->ctx, o, tsl_observer_span(o, true), c->method, c->percentile, &threshold));
     *minimum = fminf(fmaxf(o->minimum, -threshold), threshold);
     *maximum = fmaxf(fminf(o->maximum, threshold), -threshold);
     return TSLIM_OK;

@@ -15,6 +15,14 @@ typedef struct tsl_calibration_value {
     tsl_observer *observer;
 } tsl_calibration_value;
 
+// What INT8 costs at a product, where that was measured.
+typedef struct tsl_calibration_cost {
+    const char *node; // of the optimized graph
+    double noise; // noise to signal at the model's outputs with this product alone in INT8
+    uint64_t macs;
+} tsl_calibration_cost;
+#define TSL_WORST_NOISE 1e9
+
 struct tslim_calibration {
     tslim_context *ctx;
     tsl_arena arena; // names and observers
@@ -25,6 +33,9 @@ struct tslim_calibration {
     uint32_t n_values;
     size_t values_capacity;
     tsl_name_map names;
+    tsl_calibration_cost *costs;
+    uint32_t n_costs;
+    size_t costs_capacity;
     tslim_input_preparation preparation; // of the model that was watched; scale 0: it had none
 };
 
@@ -32,10 +43,13 @@ tslim_status tsl_calibration_create(tslim_context *ctx, tslim_calibration **cali
 // The observer of that name, made if it is not there yet.
 tslim_status tsl_calibration_need_value(
     tslim_calibration *calibration, const char *name, tsl_observer **observer);
+tslim_status tsl_calibration_add_cost(
+    tslim_calibration *calibration, const char *node, double noise, uint64_t macs);
 // NULL when that value was not watched.
 const tsl_observer *tsl_calibration_find(const tslim_calibration *calibration, const char *name);
-// The largest absolute value to keep. INVALID_ARGUMENT names a value that was not watched or not finite.
-tslim_status tsl_calibration_threshold(
-    const tslim_calibration *calibration, const char *name, float *threshold);
+// The range to keep of a value, from minimum <= 0 to maximum >= 0; what lies under `floor` or over `ceiling` does
+// not count. INVALID_ARGUMENT names a value that was not watched or not finite.
+tslim_status tsl_calibration_find_range(const tslim_calibration *calibration, const char *name, float floor,
+    float ceiling, bool symmetric, float *minimum, float *maximum);
 
 #endif

@@ -122,6 +122,23 @@ static tslim_status read_value(tslim_calibration *c, const cJSON *object) {
     return TSLIM_OK;
 }
 
+static tslim_status read_costs(tslim_calibration *c, const cJSON *root) {
+    const cJSON *item, *costs = cJSON_GetObjectItemCaseSensitive(root, "costs");
+    if (!costs) return TSLIM_OK;
+    TSL_REQUIRE(cJSON_IsArray(costs), TSLIM_ERROR_BAD_FILE, "its \"costs\" is malformed");
+    cJSON_ArrayForEach(item, costs) {
+        const cJSON *node = cJSON_GetObjectItemCaseSensitive(item, "node");
+        double noise;
+        uint64_t macs;
+        TSL_REQUIRE(cJSON_IsString(node) && node->valuestring && read_number(item, "noise", 0, TSL_WORST_NOISE, &noise) &&
+                        read_count(item, "macs", &macs),
+            TSLIM_ERROR_BAD_FILE, "cost %u is malformed", c->n_costs);
+        TSL_REQUIRE(c->n_costs < c->ctx->limits.nodes, TSLIM_ERROR_LIMIT, "more than %u costs", c->n_costs);
+        TSL_TRY(tsl_calibration_add_cost(c, node->valuestring, noise, macs));
+    }
+    return TSLIM_OK;
+}
+
 static tslim_status read_root(tslim_calibration *c, const cJSON *root) {
     const cJSON *schema = cJSON_GetObjectItemCaseSensitive(root, "schema");
     TSL_REQUIRE(cJSON_IsString(schema) && strcmp(schema->valuestring, "tinyslim.calibration/1") == 0,
@@ -136,6 +153,7 @@ static tslim_status read_root(tslim_calibration *c, const cJSON *root) {
     TSL_REQUIRE(
         good, TSLIM_ERROR_BAD_FILE, "its \"method\", \"percentile\", \"samples\" or \"bins\" is malformed");
     TSL_TRY(read_preparation(root, &c->preparation));
+    TSL_TRY(read_costs(c, root));
     const cJSON *value, *values = cJSON_GetObjectItemCaseSensitive(root, "values");
     TSL_REQUIRE(cJSON_IsArray(values), TSLIM_ERROR_BAD_FILE, "it has no \"values\"");
     cJSON_ArrayForEach(value, values) TSL_TRY(read_value(c, value));

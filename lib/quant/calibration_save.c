@@ -69,6 +69,17 @@ static void add_value(tsl_text *text, const tslim_calibration *c, const tsl_cali
     add_histogram(text, o);
 }
 
+static void add_costs(tsl_text *text, const tslim_calibration *c) {
+    if (c->n_costs == 0) return;
+    tsl_text_add(text, "\"costs\":[");
+    for (uint32_t i = 0; i < c->n_costs; i++) {
+        tsl_text_add(text, "%s{\"node\":", i ? ",\n" : "\n");
+        add_string(text, c->costs[i].node);
+        tsl_text_add(text, ",\"noise\":%.9g,\"macs\":%" PRIu64 "}", c->costs[i].noise, c->costs[i].macs);
+    }
+    tsl_text_add(text, "\n],\n");
+}
+
 tslim_status tslim_calibration_save_file(const tslim_calibration *c, const char *path) {
     TSL_REQUIRE(c && path, TSLIM_ERROR_INVALID_ARGUMENT, "calibration or path is NULL");
     tsl_text text;
@@ -77,6 +88,7 @@ tslim_status tslim_calibration_save_file(const tslim_calibration *c, const char 
         tslim_calibration_method_name(c->method), c->percentile);
     tsl_text_add(&text, "\"samples\":%" PRIu64 ",\"bins\":%d,\n", c->samples, TSL_OBSERVER_BINS);
     add_preparation(&text, &c->preparation);
+    add_costs(&text, c);
     tsl_text_add(&text, "\"values\":[");
     for (uint32_t i = 0; i < c->n_values; i++) {
         tsl_text_add(&text, i ? ",\n" : "\n");

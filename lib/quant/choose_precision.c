@@ -230,10 +230,10 @@ static void drop_borders(tsl_quantizer *q) {
     }
 }
 
-tslim_status tsl_choose_precision(tsl_quantizer *q, const bool *exclude) {
+tslim_status tsl_choose_precision(tsl_quantizer *q, const char *const *reasons) {
     for (uint32_t n = 0; n < q->n_nodes; n++) {
         const tsl_node *node = &q->graph->nodes[n];
-        q->float_reason[n] = exclude[n]                    ? "excluded"
+        q->float_reason[n] = reasons[n]                    ? reasons[n]
                              : tsl_op_has_bodies(node->op) ? "what is within it stays in float"
                                                            : check_types(q->graph, node);
         if (!q->float_reason[n]) q->float_reason[n] = check_kind(q->graph, node);
@@ -243,7 +243,7 @@ tslim_status tsl_choose_precision(tsl_quantizer *q, const bool *exclude) {
         const tsl_node *node = &q->graph->nodes[n];
         if (!tsl_runs_in_int8(q, n) || !tsl_is_product(node->op)) continue;
         uint32_t output = node->outputs[0];
-        q->to_float[n] = tsl_graph_is_output(q->graph, output) || !tsl_has_int8_reader(q, output);
+        q->to_float[n] = n == q->only ? q->only_to_float : tsl_graph_is_output(q->graph, output) || !tsl_has_int8_reader(q, output);
     }
     return TSLIM_OK;
 }

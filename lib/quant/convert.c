@@ -13,11 +13,14 @@ typedef struct converter {
     uint32_t *as_float; // the same in float
 } converter;
 
-static tslim_status set_scale(tslim_graph *graph, uint32_t value, float scale) {
-    float *scales = tsl_arena_copy(&graph->arena, &scale, sizeof(scale));
-    TSL_REQUIRE_MEMORY(scales, sizeof(scale));
+// `value` is stored in INT8 with the scale and zero point that were chosen for `like`.
+static tslim_status set_scale(converter *c, uint32_t value, uint32_t like) {
+    tslim_graph *graph = c->graph;
+    float *scales = tsl_arena_copy(&graph->arena, &c->q->scale[like], sizeof(float));
+    TSL_REQUIRE_MEMORY(scales, sizeof(float));
     graph->values[value].dtype = TSLIM_DTYPE_INT8;
-    graph->values[value].quant = (tsl_quant){.scales = scales, .n_scales = 1};
+    graph->values[value].quant =
+        (tsl_quant){.scales = scales, .n_scales = 1, .zero_point = c->q->zero_point[like]};
     return TSLIM_OK;
 }
 
@@ -36,7 +39,7 @@ static tslim_status add_twin(
 static tslim_status split_output(converter *c, uint32_t n, uint32_t output) {
     uint32_t value = c->graph->nodes[n].outputs[output], twin, node;
     TSL_TRY(add_twin(c->graph, value, "quantized", TSLIM_DTYPE_INT8, &twin));
-    TSL_TRY(set_scale(c->graph, twin, c->q->scale[value]));
+    TSL_TRY(set_scale(c, twin, value));
     c->graph->nodes[n].outputs[output] = twin;
     c->graph->values[twin].producer = n;
     TSL_TRY(tsl_graph_add_node(c->graph, TSL_OP_DEQUANTIZE, NULL, 1, &twin, 1, &value, &node));
@@ -45,17 +48,32 @@ static tslim_status split_output(converter *c, uint32_t n, uint32_t output) {
     return TSLIM_OK;
 }
 
+// The last function of a chain makes a twin in float, which is rounded to the value.
+static tslim_status end_chain(converter *c, uint32_t n) {
+    uint32_t value = c->graph->nodes[n].outputs[0], twin, node;
+    TSL_TRY(add_twin(c->graph, value, "float", TSLIM_DTYPE_FLOAT, &twin));
+    TSL_TRY(set_scale(c, value, value));
+    c->graph->nodes[n].outputs[0] = twin;
+    c->graph->values[twin].producer = n;
+    TSL_TRY(tsl_graph_add_node(c->graph, TSL_OP_QUANTIZE, NULL, 1, &twin, 1, &value, &node));
+    c->as_int8[value] = value;
+    return TSLIM_OK;
+}
+
 // Each value in the form that its producer gives it.
 static tslim_status convert_outputs(converter *c, uint32_t n) {
+    tsl_chain_place place = c->q->chain[n];
+    if (place == TSL_CHAIN_LAST) return end_chain(c, n);
+    bool to_float = !tsl_runs_in_int8(c->q, n) || c->q->to_float[n] || place != TSL_CHAIN_NONE;
     for (uint32_t i = 0; i < c->graph->nodes[n].n_outputs; i++) {
         uint32_t value = c->graph->nodes[n].outputs[i];
         if (value == TSL_NONE) continue;
-        if (!tsl_runs_in_int8(c->q, n) || c->q->to_float[n])
+        if (to_float)
             c->as_float[value] = value;
         else if (tsl_graph_is_output(c->graph, value))
             TSL_TRY(split_output(c, n, i));
         else {
-            TSL_TRY(set_scale(c->graph, value, c->q->scale[value]));
+            TSL_TRY(set_scale(c, value, value));
             c->as_int8[value] = value;
         }
     }
@@ -69,7 +87,7 @@ static tslim_status need_int8(converter *c, uint32_t value, uint32_t *id) {
         else {
             uint32_t node;
             TSL_TRY(add_twin(c->graph, value, "quantized", TSLIM_DTYPE_INT8, &c->as_int8[value]));
-            TSL_TRY(set_scale(c->graph, c->as_int8[value], c->q->scale[value]));
+            TSL_TRY(set_scale(c, c->as_int8[value], value));
             TSL_TRY(
                 tsl_graph_add_node(c->graph, TSL_OP_QUANTIZE, NULL, 1, &value, 1, &c->as_int8[value], &node));
         }
@@ -90,7 +108,7 @@ static tslim_status need_float(converter *c, uint32_t value, uint32_t *id) {
 }
 
 static tslim_status convert_inputs(converter *c, uint32_t n) {
-    bool int8 = tsl_runs_in_int8(c->q, n);
+    bool int8 = tsl_runs_in_int8(c->q, n) && c->q->chain[n] == TSL_CHAIN_NONE;
     for (uint32_t i = 0; i < c->graph->nodes[n].n_inputs; i++) {
         uint32_t value = c->graph->nodes[n].inputs[i], id = value;
         if (value == TSL_NONE) continue;

@@ -39,9 +39,19 @@ static inline float tsl_observer_largest(const tsl_observer *observer) {
     return -observer->minimum > observer->maximum ? -observer->minimum : observer->maximum;
 }
 
-// The largest absolute value T that symmetric INT8 (steps of T / 127) should keep, by a method's measure.
-// Never more than the largest seen; 0 when nothing but zeros were seen. NO_MEMORY only.
-tslim_status tsl_observer_threshold(tslim_context *ctx, const tsl_observer *observer,
+// What INT8 has to hold of a value: `below` zero and `above` it, both at least 0. Symmetric INT8 has 127 steps
+// of T / 127 on either side; asymmetric INT8 has 255 between -min(T, below) and min(T, above).
+typedef struct tsl_span {
+    float below, above;
+    bool symmetric;
+} tsl_span;
+
+// All that was seen.
+tsl_span tsl_observer_span(const tsl_observer *observer, bool symmetric);
+
+// The largest absolute value T that INT8 should keep of a span, by a method's measure. Never more than the
+// largest seen; 0 when nothing but zeros were seen. NO_MEMORY only.
+tslim_status tsl_observer_threshold(tslim_context *ctx, const tsl_observer *observer, tsl_span span,
     tslim_calibration_method method, double percentile, float *threshold);
 
 #endif

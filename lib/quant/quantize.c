@@ -27,7 +27,7 @@ static tslim_status read_options(const tslim_quantize_options *given, tslim_quan
 // A name of the user's model. A node that was folded or fused into another stands for that one: whichever
 // makes its output now.
 static tslim_status exclude_node(
-    const tsl_quantizer *q, const tslim_graph *original, const char *name, bool *exclude) {
+    const tsl_quantizer *q, const tslim_graph *original, const char *name, const char **reasons) {
     TSL_REQUIRE(name, TSLIM_ERROR_INVALID_ARGUMENT, "a name to exclude is NULL");
     uint32_t node = tsl_graph_find_node(q->graph, name);
     uint32_t before = tsl_graph_find_node(original, name);
@@ -38,7 +38,7 @@ static tslim_status exclude_node(
         uint32_t value = output ? tsl_graph_find_value(q->graph, output->name) : TSL_NONE;
         if (value != TSL_NONE) node = q->graph->values[value].producer;
     }
-    if (node != TSL_NONE) exclude[node] = true;
+    if (node != TSL_NONE) reasons[node] = "excluded";
     return TSLIM_OK;
 }
 
@@ -47,18 +47,24 @@ static tslim_status prepare(tsl_quantizer *q) {
     q->n_values = q->graph->n_values;
     q->float_reason = tsl_arena_array(&q->arena, q->n_nodes, sizeof(*q->float_reason));
     q->to_float = tsl_arena_array(&q->arena, q->n_nodes, sizeof(*q->to_float));
+    q->chain = tsl_arena_array(&q->arena, q->n_nodes, sizeof(*q->chain));
     q->scale = tsl_arena_array(&q->arena, q->n_values, sizeof(*q->scale));
-    TSL_REQUIRE_MEMORY(q->float_reason && q->to_float && q->scale ? q : NULL, q->n_values * sizeof(float));
+    q->zero_point = tsl_arena_array(&q->arena, q->n_values, sizeof(*q->zero_point));
+    TSL_REQUIRE_MEMORY(q->float_reason && q->to_float && q->chain && q->scale && q->zero_point ? q : NULL, q->n_values * sizeof(float));
     return tsl_uses_find(q->graph, &q->uses);
 }
 
 static tslim_status choose(
     tsl_quantizer *q, const tslim_graph *original, const tslim_quantize_options *options) {
-    bool *exclude = tsl_arena_array(&q->arena, q->n_nodes, sizeof(*exclude));
-    TSL_REQUIRE_MEMORY(exclude, q->n_nodes);
+    const char **reasons = tsl_arena_array(&q->arena, q->n_nodes, sizeof(*reasons));
+    TSL_REQUIRE_MEMORY(reasons, q->n_nodes * sizeof(*reasons));
     for (uint32_t i = 0; i < options->n_exclude; i++)
-        TSL_TRY(exclude_node(q, original, options->exclude[i], exclude));
-    TSL_TRY(tsl_choose_precision(q, exclude));
+        TSL_TRY(exclude_node(q, original, options->exclude[i], reasons));
+    for (uint32_t n = 0; n < q->n_nodes && q->only != TSL_NONE; n++)
+        if (n != q->only && tsl_is_product(q->graph->nodes[n].op)) reasons[n] = "another is measured";
+    if (q->only == TSL_NONE) TSL_TRY(tsl_keep_costly(q, reasons));
+    TSL_TRY(tsl_choose_precision(q, reasons));
+    tsl_find_chains(q);
     return tsl_choose_scales(q);
 }
 
@@ -105,7 +111,7 @@ tslim_status tslim_quantize(tslim_graph *graph, const tslim_calibration *calibra
         "the graph is optimized or quantized already: quantize the model that it was made from");
     tslim_quantize_options options;
     TSL_TRY(read_options(given, &options));
-    tsl_quantizer q = {.calibration = calibration};
+    tsl_quantizer q = {.calibration = calibration, .symmetric = options.symmetric != 0, .only = TSL_NONE};
     TSL_TRY(tslim_graph_clone(graph, &q.graph));
     tsl_arena_init(&q.arena, graph->ctx);
     tslim_quantize_note *notes = NULL;
@@ -113,6 +119,48 @@ tslim_status tslim_quantize(tslim_graph *graph, const tslim_calibration *calibra
     if (status == TSLIM_OK) {
         for (uint32_t n = 0; callback && n < q.n_nodes; n++) callback(user, &notes[n]);
         tsl_graph_swap(graph, q.graph);
+    }
+    tsl_uses_free(&q.uses);
+    tsl_arena_clear(&q.arena);
+    tslim_graph_destroy(q.graph);
+    return status;
+}
+
+// ---- One product at a time ----
+
+tslim_status tsl_quantize_alone(const tslim_graph *optimized, const tslim_calibration *calibration, uint32_t product,
+    bool to_float, tslim_graph **quantized) {
+    tslim_quantize_options options;
+    tslim_quantize_options_init(&options);
+    tsl_quantizer q = {.calibration = calibration, .only = product, .only_to_float = to_float};
+    TSL_TRY(tslim_graph_clone(optimized, &q.graph));
+    tsl_arena_init(&q.arena, optimized->ctx);
+    tslim_status status = prepare(&q);
+    if (status == TSLIM_OK) status = choose(&q, optimized, &options);
+    if (status == TSLIM_OK) status = tsl_convert(&q);
+    if (status == TSLIM_OK) {
+        tsl_graph_set_optimized(q.graph);
+        *quantized = q.graph;
+        q.graph = NULL;
+    }
+    tsl_uses_free(&q.uses);
+    tsl_arena_clear(&q.arena);
+    tslim_graph_destroy(q.graph);
+    return status;
+}
+
+tslim_status tsl_find_int8_products(
+    const tslim_graph *optimized, const tslim_calibration *calibration, bool *is_product, bool *to_float) {
+    tsl_quantizer q = {.calibration = calibration, .only = TSL_NONE};
+    TSL_TRY(tslim_graph_clone(optimized, &q.graph));
+    tsl_arena_init(&q.arena, optimized->ctx);
+    tslim_status status = prepare(&q);
+    const char **reasons = tsl_arena_array(&q.arena, q.n_nodes, sizeof(*reasons));
+    if (status == TSLIM_OK && !reasons) status = tsl_no_memory(q.n_nodes * sizeof(*reasons));
+    if (status == TSLIM_OK) status = tsl_choose_precision(&q, reasons);
+    for (uint32_t n = 0; n < q.n_nodes && status == TSLIM_OK; n++) {
+        is_product[n] = tsl_runs_in_int8(&q, n) && tsl_is_product(q.graph->nodes[n].op);
+        to_float[n] = q.to_float[n];
     }
     tsl_uses_free(&q.uses);
     tsl_arena_clear(&q.arena);

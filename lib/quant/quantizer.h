@@ -9,6 +9,16 @@
 #include "ir/graph.h"
 #include "quant/calibration.h"
 
+// Where a node stands among functions of one value that become one table: those within are spelled out in float
+// between a Dequantize and a Quantize, as QDQ models have them.
+typedef enum tsl_chain_place {
+    TSL_CHAIN_NONE = 0,
+    TSL_CHAIN_FIRST,
+    TSL_CHAIN_INSIDE,
+    TSL_CHAIN_LAST
+} tsl_chain_place;
+#define TSL_LONGEST_CHAIN 8
+
 typedef struct tsl_quantizer {
     tslim_graph *graph; // optimized; changed by the last step only
     const tslim_calibration *calibration;
@@ -19,8 +29,13 @@ typedef struct tsl_quantizer {
     const char **float_reason;
     // Of each node: an INT8 product whose result is stored in float.
     bool *to_float;
-    // Of each value that is stored in INT8 somewhere: its scale; 0 elsewhere.
+    tsl_chain_place *chain; // of each node
+    // Of each value that is stored in INT8 somewhere: its scale (0 elsewhere) and zero point.
     float *scale;
+    int32_t *zero_point;
+    bool symmetric; // zero points are all 0
+    uint32_t only; // the one product that may run in INT8; TSL_NONE: all may
+    bool only_to_float; // what to_float is for it among the others
 } tsl_quantizer;
 
 static inline bool tsl_runs_in_int8(const tsl_quantizer *q, uint32_t node) {
@@ -37,10 +52,16 @@ bool tsl_has_int8_reader(const tsl_quantizer *q, uint32_t value);
 // elements.
 bool tsl_keeps_scale(const tsl_node *node);
 
-// Fills float_reason and to_float. `exclude` marks nodes that the caller keeps in float.
-tslim_status tsl_choose_precision(tsl_quantizer *q, const bool *exclude);
+// Gives products whose costs were measured and are too high a reason to stay in float.
+tslim_status tsl_keep_costly(tsl_quantizer *q, const char **reasons);
 
-// Fills scale. INVALID_ARGUMENT names a value that the calibration does not know.
+// Fills float_reason and to_float. Nodes that have one of `reasons` stay in float.
+tslim_status tsl_choose_precision(tsl_quantizer *q, const char *const *reasons);
+
+// Fills chain.
+void tsl_find_chains(tsl_quantizer *q);
+
+// Fills scale and zero_point. INVALID_ARGUMENT names a value that the calibration does not know.
 tslim_status tsl_choose_scales(tsl_quantizer *q);
 
 // Replaces a product's weights by INT8 ones with a scale for each output channel.
@@ -52,5 +73,12 @@ bool tsl_constant_suits_int8(const tsl_value *value);
 
 // Turns the chosen nodes to INT8 and puts Quantize and Dequantize nodes where float and INT8 meet.
 tslim_status tsl_convert(tsl_quantizer *q);
+
+// For measuring. Which nodes of an optimized graph are products that may run in INT8, and which of those then store
+// floats; and a quantized copy of the graph with one of them in INT8, storing what it would store among the others.
+tslim_status tsl_find_int8_products(
+    const tslim_graph *optimized, const tslim_calibration *calibration, bool *is_product, bool *to_float);
+tslim_status tsl_quantize_alone(const tslim_graph *optimized, const tslim_calibration *calibration, uint32_t product,
+    bool to_float, tslim_graph **quantized);
 
 #endif

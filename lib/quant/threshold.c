@@ -6,11 +6,12 @@
 #include "base/status.h"
 #include "quant/observer.h"
 
-#define LEVELS 127
+#define LEVELS 127 // on either side of zero
+#define STEPS 255 // from end to end of an asymmetric range
 
 // In units of bins.
-static double largest_in_bins(const tsl_observer *o) {
-    return ldexp((double)tsl_observer_largest(o) * TSL_OBSERVER_BINS, -o->exponent);
+static double in_bins(const tsl_observer *o, float value) {
+    return ldexp((double)value * TSL_OBSERVER_BINS, -o->exponent);
 }
 
 static float from_bins(const tsl_observer *o, double position) {
@@ -62,15 +63,22 @@ static void moments_below(const moments *m, double position, double *count, doub
     *sum = m->sum[i] + n * ((double)i + part / 2);
 }
 
+// The width of a step when T is `threshold`, in the unit of that; below and above are in the same unit.
+static double step_width(const tsl_span *span, double below, double above, double threshold) {
+    if (span->symmetric) return threshold / LEVELS;
+    return (fmin(below, threshold) + fmin(above, threshold)) / STEPS;
+}
+
 // How much smaller the sum of squared errors is than the sum of squares. An element x in the cell of level k
 // has the error x - k * step, the last cell goes on for ever (clipping), and sum (x - ks)^2 = sum x^2 - (2 ks
 // sum x - (ks)^2 n).
-static double error_saved(const moments *m, double threshold) {
-    double step = threshold / LEVELS, saved = 0, count, sum;
+static double error_saved(const moments *m, double threshold, double step) {
+    double saved = 0, count, sum;
+    int levels = (int)rint(threshold / step);
     moments_below(m, step / 2, &count, &sum);
-    for (int k = 1; k <= LEVELS; k++) {
+    for (int k = 1; k <= levels; k++) {
         double next_count = m->count[TSL_OBSERVER_BINS], next_sum = m->sum[TSL_OBSERVER_BINS];
-        if (k < LEVELS) moments_below(m, (k + 0.5) * step, &next_count, &next_sum);
+        if (k < levels) moments_below(m, (k + 0.5) * step, &next_count, &next_sum);
         double level = k * step;
         saved += level * (2 * (next_sum - sum) - level * (next_count - count));
         count = next_count;
@@ -81,12 +89,13 @@ static double error_saved(const moments *m, double threshold) {
 
 // Thresholds a 64th of an octave apart, from the largest value down to a bin: the error is flat near its
 // minimum.
-static double mse_position(const tsl_observer *o, const moments *m) {
-    double largest = largest_in_bins(o), best = largest, best_saved = -INFINITY;
+static double mse_position(const tsl_observer *o, const moments *m, const tsl_span *span) {
+    double below = in_bins(o, span->below), above = in_bins(o, span->above);
+    double largest = fmax(below, above), best = largest, best_saved = -INFINITY;
     for (int i = 0; i < 12 * 64; i++) {
         double candidate = largest * exp2(-i / 64.0);
         if (candidate < 1) break;
-        double saved = error_saved(m, candidate);
+        double saved = error_saved(m, candidate, step_width(span, below, above, candidate));
         if (saved <= best_saved) continue;
         best = candidate;
         best_saved = saved;
@@ -127,9 +136,14 @@ static double entropy_position(const tsl_observer *o, const moments *m) {
     return (double)best;
 }
 
-tslim_status tsl_observer_threshold(tslim_context *ctx, const tsl_observer *o,
+tsl_span tsl_observer_span(const tsl_observer *o, bool symmetric) {
+    return (tsl_span){
+        .below = fmaxf(-o->minimum, 0), .above = fmaxf(o->maximum, 0), .symmetric = symmetric};
+}
+
+tslim_status tsl_observer_threshold(tslim_context *ctx, const tsl_observer *o, tsl_span span,
     tslim_calibration_method method, double percentile, float *threshold) {
-    *threshold = tsl_observer_largest(o);
+    *threshold = fmaxf(span.below, span.above);
     if (*threshold == 0 || method == TSLIM_CALIBRATION_MINMAX) return TSLIM_OK;
     if (method == TSLIM_CALIBRATION_MOVING_AVERAGE) {
         *threshold = (float)fmax(-o->average_minimum, o->average_maximum);
@@ -142,7 +156,7 @@ tslim_status tsl_observer_threshold(tslim_context *ctx, const tsl_observer *o,
         moments *m = tsl_allocate(ctx, sizeof(*m));
         TSL_REQUIRE_MEMORY(m, sizeof(*m));
         fill_moments(o, m);
-        position = method == TSLIM_CALIBRATION_ENTROPY ? entropy_position(o, m) : mse_position(o, m);
+        position = method == TSLIM_CALIBRATION_ENTROPY ? entropy_position(o, m) : mse_position(o, m, &span);
         tsl_free(ctx, m, sizeof(*m));
     }
     *threshold = from_bins(o, position);

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+// Functions of one value that follow each other, HardSwish, times a number, plus a number, are one function: in
+// INT8 one table. Rounded at its end alone it loses less than rounded after each step.
+#include "quant/quantizer.h"
+
+static bool is_one_number(const tsl_value *value) {
+    return value && tsl_value_is_constant(value) && value->dtype == TSLIM_DTYPE_FLOAT &&
+           value->bytes == sizeof(float) && value->packing == TSL_PACKING_NONE;
+}
+
+// The operand of which the node is a function; TSL_NONE when it is none.
+static uint32_t find_argument(const tslim_graph *graph, const tsl_node *node) {
+    bool binary = node->op == TSL_OP_ADD || node->op == TSL_OP_SUB || node->op == TSL_OP_MUL;
+    bool unary = node->op == TSL_OP_SILU || (node->op >= TSL_OP_RELU && node->op <= TSL_OP_NOT);
+    if (node->n_outputs != 1 || node->epilogue.residual >= 0) return TSL_NONE;
+    if (unary) return node->inputs[0];
+    if (!binary || node->n_inputs != 2) return TSL_NONE;
+    for (uint32_t i = 0; i < 2; i++) {
+        const tsl_value *x = tsl_node_input(graph, node, i), *y = tsl_node_output(graph, node, 0);
+        const tsl_value *number = tsl_node_input(graph, node, 1 - i);
+        if (x && y && !tsl_value_is_constant(x) && is_one_number(number) &&
+            number->shape.rank <= x->shape.rank)
+            return node->inputs[i];
+    }
+    return TSL_NONE;
+}
+
+static bool is_function(const tsl_quantizer *q, uint32_t node) {
+    return tsl_runs_in_int8(q, node) && find_argument(q->graph, &q->graph->nodes[node]) != TSL_NONE;
+}
+
+// The only reader, where that is a function; TSL_NONE otherwise.
+static uint32_t next_function(const tsl_quantizer *q, uint32_t node) {
+    uint32_t value = q->graph->nodes[node].outputs[0];
+    if (tsl_graph_is_output(q->graph, value) || tsl_uses_count(&q->uses, value) != 1) return TSL_NONE;
+    uint32_t reader = q->uses.nodes[q->uses.first[value]];
+    return is_function(q, reader) ? reader : TSL_NONE;
+}
+
+// True where every reader of a value takes it in INT8: then nothing but the table needs the chain.
+static bool only_int8_readers(const tsl_quantizer *q, uint32_t value) {
+    if (tsl_graph_is_output(q->graph, value)) return false;
+    for (uint32_t u = q->uses.first[value]; u < q->uses.first[value + 1]; u++)
+        if (!tsl_runs_in_int8(q, q->uses.nodes[u])) return false;
+    return true;
+}
+
+// The value before a chain is read in INT8 by all others: it is dequantized for this chain alone.
+static bool can_start(const tsl_quantizer *q, uint32_t value) {
+    if (!only_int8_readers(q, value)) return false;
+    for (uint32_t u = q->uses.first[value]; u < q->uses.first[value + 1]; u++)
+        if (q->chain[q->uses.nodes[u]] != TSL_CHAIN_NONE) return false;
+    return true;
+}
+
+void tsl_find_chains(tsl_quantizer *q) {
+    for (uint32_t n = 0; n < q->n_nodes; n++) {
+        if (q->chain[n] != TSL_CHAIN_NONE || !is_function(q, n)) continue;
+        uint32_t last = n, length = 1;
+        for (uint32_t next; length < TSL_LONGEST_CHAIN && (next = next_function(q, last)) != TSL_NONE; length++)
+            last = next;
+        if (length < 2 || !can_start(q, find_argument(q->graph, &q->graph->nodes[n])) ||
+            !only_int8_readers(q, q->graph->nodes[last].outputs[0]))
+            continue;
+        for (uint32_t at = n; at != last; at = next_function(q, at)) q->chain[at] = TSL_CHAIN_INSIDE;
+        q->chain[n] = TSL_CHAIN_FIRST;
+        q->chain[last] = TSL_CHAIN_LAST;
+    }
+}

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+// Mixed precision: products that lose much for little work stay in float, those first that lose most for each
+// multiply-add. Errors of different products are about independent, so their powers add up.
+#include <math.h>
+#include <stdlib.h>
+
+#include "quant/quantizer.h"
+
+// Noise to signal at the output that INT8 may come to: 30 dB.
+#define ALLOWED_NOISE (getenv("XAN")?atof(getenv("XAN")):1e-3)
+// Less than this part of it is not worth a float node.
+#define LEAST_NOISE (ALLOWED_NOISE / 20)
+// The share of the multiply-adds that may stay in float for that.
+#define BUDGET 0.05
+
+typedef struct candidate {
+    uint32_t node;
+    double noise, macs;
+} candidate;
+
+static double loss_for_work(const candidate *c) {
+    return c->noise / (c->macs > 1 ? c->macs : 1);
+}
+
+// The greatest loss first; of equals the first node.
+static int by_loss(const void *a, const void *b) {
+    const candidate *x = a, *y = b;
+    double difference = loss_for_work(y) - loss_for_work(x);
+    if (difference != 0) return difference > 0 ? 1 : -1;
+    return x->node < y->node ? -1 : 1;
+}
+
+static uint32_t find_candidates(const tsl_quantizer *q, const char *const *reasons, candidate *candidates) {
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < q->calibration->n_costs; i++) {
+        const tsl_calibration_cost *cost = &q->calibration->costs[i];
+        uint32_t node = tsl_graph_find_node(q->graph, cost->node);
+        if (node == TSL_NONE || reasons[node] || !tsl_is_product(q->graph->nodes[node].op)) continue;
+        candidates[count++] = (candidate){.node = node, .noise = cost->noise, .macs = (double)cost->macs};
+    }
+    return count;
+}
+
+tslim_status tsl_keep_costly(tsl_quantizer *q, const char **reasons) {
+    if (q->calibration->n_costs == 0) return TSLIM_OK;
+    candidate *candidates = tsl_arena_array(&q->arena, q->calibration->n_costs, sizeof(*candidates));
+    TSL_REQUIRE_MEMORY(candidates, q->calibration->n_costs * sizeof(*candidates));
+    uint32_t count = find_candidates(q, reasons, candidates);
+    qsort(candidates, count, sizeof(*candidates), by_loss);
+    double noise = 0, macs = 0, spent = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        noise += candidates[i].noise;
+        macs += candidates[i].macs;
+    }
+    for (uint32_t i = 0; i < count && noise > ALLOWED_NOISE; i++) {
+        const candidate *c = &candidates[i];
+        if (c->noise < LEAST_NOISE || spent + c->macs > BUDGET * macs) continue;
+        spent += c->macs;
+        noise -= c->noise;
+        reasons[c->node] = tsl_arena_format(&q->arena,
+            "in INT8 it alone leaves %.1f dB at the output, for %.2g %% of the multiply-adds",
+            -10 * log10(c->noise), 100 * c->macs / macs);
+        TSL_REQUIRE_MEMORY(reasons[c->node], 96);
+    }
+    return TSLIM_OK;
+}

@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+// What INT8 costs, product by product: the float network runs with one product in INT8 and all others as they are,
+// and its outputs are compared with those of the float network. Ranges tell how finely a value is rounded; this
+// tells how much that matters.
+#include <string.h>
+
+#include "base/checked.h"
+#include "evaluate/difference.h"
+#include "evaluate/runner.h"
+#include "ir/bodies.h"
+#include "ir/graph.h"
+#include "pass/pass.h"
+#include "plan/evaluate_node.h"
+#include "quant/quantizer.h"
+
+typedef struct meter {
+    tslim_context *ctx;
+    tslim_calibration *calibration;
+    tslim_dataset *dataset;
+    tslim_graph *graph; // optimized
+    tsl_runner reference; // float
+    uint64_t runs, stride; // samples that are looked at are spread over the dataset
+    float *outputs; // of the reference, run after run
+    size_t output_bytes, run_bytes; // of all runs, and of one
+} meter;
+
+// ---- The reference ----
+
+static bool is_compared(const tslim_tensor *output) {
+    return output->dtype == TSLIM_DTYPE_FLOAT;
+}
+
+static tslim_status read_samples(meter *m, uint64_t run) {
+    uint64_t first = run * m->stride, left = tslim_dataset_count(m->dataset) - first;
+    if (left < m->reference.batch) first = left + first - m->reference.batch;
+    return tsl_runner_read(&m->reference, first, m->reference.batch, NULL);
+}
+
+static tslim_status allocate_outputs(meter *m) {
+    for (uint32_t i = 0; i < m->reference.n_outputs; i++)
+        if (is_compared(&m->reference.outputs[i])) m->run_bytes += m->reference.outputs[i].bytes;
+    TSL_REQUIRE(tsl_mul_size(m->run_bytes, (size_t)m->runs, &m->output_bytes), TSLIM_ERROR_LIMIT,
+        "the outputs of %llu runs do not fit the address space", (unsigned long long)m->runs);
+    m->outputs = m->output_bytes ? tsl_allocate(m->ctx, m->output_bytes) : NULL;
+    TSL_REQUIRE(m->outputs || !m->output_bytes, TSLIM_ERROR_NO_MEMORY, "%zu bytes for outputs", m->output_bytes);
+    return TSLIM_OK;
+}
+
+static tslim_status run_reference(meter *m) {
+    for (uint64_t run = 0; run < m->runs; run++) {
+        TSL_TRY(read_samples(m, run));
+        TSL_TRY(tsl_runner_run(&m->reference, m->reference.inputs));
+        if (run == 0) TSL_TRY(allocate_outputs(m));
+        char *to = (char *)m->outputs + run * m->run_bytes, *end = to + m->run_bytes;
+        for (uint32_t i = 0; i < m->reference.n_outputs; i++) {
+            const tslim_tensor *output = &m->reference.outputs[i];
+            if (!is_compared(output)) continue;
+            TSL_REQUIRE(output->bytes <= (size_t)(end - to), TSLIM_ERROR_UNSUPPORTED,
+                "output %u has another size in each run", i);
+            memcpy(to, output->data, output->bytes);
+            to += output->bytes;
+        }
+    }
+    return TSLIM_OK;
+}
+
+// ---- One product ----
+
+static tslim_status add_differences(const meter *m, const tsl_runner *runner, uint64_t run, tsl_difference_sums *sums) {
+    const char *from = (const char *)m->outputs + run * m->run_bytes, *end = from + m->run_bytes;
+    for (uint32_t i = 0; i < runner->n_outputs; i++) {
+        const tslim_tensor *output = &runner->outputs[i];
+        if (!is_compared(output)) continue;
+        TSL_REQUIRE(output->bytes <= (size_t)(end - from), TSLIM_ERROR_UNSUPPORTED,
+            "output %u has another size in each run", i);
+        tsl_difference_add(&sums[i], (const float *)(const void *)from, output->data, output->bytes / sizeof(float));
+        from += output->bytes;
+    }
+    return TSLIM_OK;
+}
+
+// Of noise to signal, of the output that suffers most. NaN counts as noise.
+static double worst_ratio(const tsl_difference_sums *sums, uint32_t n_outputs) {
+    double worst = 0;
+    for (uint32_t i = 0; i < n_outputs; i++) {
+        if (sums[i].elements == 0 || sums[i].square_difference == 0) continue;
+        double ratio = sums[i].square_a > 0 ? sums[i].square_difference / sums[i].square_a : TSL_WORST_NOISE;
+        if (!(ratio <= TSL_WORST_NOISE)) ratio = TSL_WORST_NOISE;
+        if (ratio > worst) worst = ratio;
+    }
+    return worst;
+}
+
+static tslim_status compare_runs(meter *m, tsl_runner *runner, double *noise) {
+    tsl_difference_sums sums[TSL_RUNNER_MAX_INPUTS] = {{0}};
+    for (uint64_t run = 0; run < m->runs; run++) {
+        TSL_TRY(read_samples(m, run));
+        TSL_TRY(tsl_runner_run(runner, m->reference.inputs));
+        TSL_TRY(add_differences(m, runner, run, sums));
+    }
+    *noise = worst_ratio(sums, runner->n_outputs);
+    return TSLIM_OK;
+}
+
+static tslim_status measure_product(meter *m, uint32_t node, bool to_float, double *noise) {
+    tslim_graph *quantized;
+    TSL_TRY(tsl_quantize_alone(m->graph, m->calibration, node, to_float, &quantized));
+    tsl_runner runner = {0};
+    tsl_runner_options options = {.batch = m->reference.batch};
+    tslim_status status = tsl_runner_init(&runner, quantized, m->dataset, &options);
+    if (status == TSLIM_OK) status = compare_runs(m, &runner, noise);
+    tsl_runner_clear(&runner);
+    tslim_graph_destroy(quantized);
+    return status;
+}
+
+// Multiply-adds of each product at the samples' size.
+static tslim_status count_macs(const meter *m, tslim_graph **measured) {
+    tslim_input_shape shapes[TSL_RUNNER_MAX_INPUTS];
+    for (uint32_t i = 0; i < m->reference.n_inputs; i++) {
+        const tslim_tensor *input = &m->reference.inputs[i];
+        shapes[i] = (tslim_input_shape){.name = m->graph->values[m->graph->inputs[i]].name, .rank = input->rank};
+        memcpy(shapes[i].dims, input->dims, sizeof(shapes[i].dims));
+    }
+    TSL_TRY(tslim_graph_clone(m->graph, measured));
+    tslim_graph_totals totals = {.struct_size = sizeof(totals)};
+    return tslim_graph_measure(*measured, shapes, m->reference.n_inputs, &totals);
+}
+
+static tslim_status measure_products(meter *m, const bool *is_product, const bool *to_float,
+    const tslim_graph *measured, tslim_progress progress, void *user) {
+    uint64_t done = 0, total = 0;
+    for (uint32_t n = 0; n < m->graph->n_nodes; n++) total += is_product[n];
+    for (uint32_t n = 0; n < m->graph->n_nodes; n++) {
+        if (!is_product[n]) continue;
+        double noise;
+        TSL_TRY(measure_product(m, n, to_float[n], &noise));
+        TSL_TRY(tsl_calibration_add_cost(
+            m->calibration, m->graph->nodes[n].name, noise, measured->nodes[n].macs));
+        if (progress && !progress(user, "products", ++done, total))
+            return tsl_fail(TSLIM_ERROR_CANCELLED, "measuring was cancelled");
+    }
+    return TSLIM_OK;
+}
+
+static tslim_status measure_all(meter *m, tslim_progress progress, void *user) {
+    size_t n_nodes = m->graph->n_nodes;
+    bool *flags = tsl_allocate_zeroed(m->ctx, 2 * n_nodes); // is_product, to_float
+    TSL_REQUIRE_MEMORY(flags, 2 * n_nodes);
+    tslim_graph *measured = NULL;
+    tslim_status status = tsl_find_int8_products(m->graph, m->calibration, flags, flags + n_nodes);
+    if (status == TSLIM_OK) status = count_macs(m, &measured);
+    if (status == TSLIM_OK) status = measure_products(m, flags, flags + n_nodes, measured, progress, user);
+    tslim_graph_destroy(measured);
+    tsl_free(m->ctx, flags, 2 * n_nodes);
+    return status;
+}
+
+static tslim_status measure(meter *m, const tslim_graph *graph, uint64_t samples, tslim_progress progress, void *user) {
+    TSL_TRY(tslim_graph_clone(graph, &m->graph));
+    TSL_TRY(tsl_optimize(m->graph, tsl_evaluate_on_cpu, NULL));
+    tsl_graph_set_optimized(m->graph);
+    tsl_runner_options options = {.batch = 1};
+    TSL_TRY(tsl_runner_init(&m->reference, m->graph, m->dataset, &options));
+    uint64_t available = tslim_dataset_count(m->dataset), batch = m->reference.batch;
+    TSL_REQUIRE(available >= batch, TSLIM_ERROR_INVALID_ARGUMENT,
+        "the dataset has %llu samples: too few for a batch of %llu", (unsigned long long)available,
+        (unsigned long long)batch);
+    if (samples > available) samples = available;
+    m->runs = samples > batch ? samples / batch : 1;
+    m->stride = available / m->runs;
+    TSL_TRY(run_reference(m));
+    return measure_all(m, progress, user);
+}
+
+tslim_status tslim_calibration_measure_costs(tslim_calibration *calibration, const tslim_graph *graph,
+    tslim_dataset *dataset, uint64_t samples, tslim_progress progress, void *user) {
+    TSL_REQUIRE(calibration && graph && dataset && samples > 0, TSLIM_ERROR_INVALID_ARGUMENT,
+        "calibration, graph or dataset is NULL, or samples is 0");
+    TSL_REQUIRE(!graph->optimized, TSLIM_ERROR_INVALID_ARGUMENT,
+        "the graph is optimized or quantized already: measure the model that was calibrated");
+    meter m = {.ctx = graph->ctx, .calibration = calibration, .dataset = dataset};
+    calibration->n_costs = 0;
+    tslim_status status = measure(&m, graph, samples, progress, user);
+    if (status != TSLIM_OK) calibration->n_costs = 0;
+    tsl_runner_clear(&m.reference);
+    tslim_graph_destroy(m.graph);
+    tsl_free(m.ctx, m.outputs, m.output_bytes);
+    return status;
+}
