@@ -90,7 +90,7 @@ static tslim_status work(calibrating *c) {
     struct tool *tool = &c->tool;
     tslim_calibration_options options;
     tslim_calibration_options_init(&options);
-    c->costs = 4;
+    c->costs = 8;
     ADD_OPTIONS(tool, {"--output", "-o", OPTION_TEXT, &c->output, "CALIB.json", "the result", 0, 0, NULL},
         {"--method", NULL, OPTION_TEXT, &c->method, "M",
             "minmax, moving-average, percentile, entropy or mse (default: mse)", 0, 0, NULL},
@@ -98,7 +98,8 @@ static tslim_status work(calibrating *c) {
             100, NULL},
         {"--batch", NULL, OPTION_COUNT, &c->batch, "N", "samples a run", 1, 65536, NULL},
         {"--costs", NULL, OPTION_COUNT, &c->costs, "N",
-            "samples over which each product's loss in INT8 is measured; 0: none (default: 4)", 0, 65536, NULL},
+            "samples over which each product's loss in INT8 is measured; 0: none (default: 8)", 0, 65536,
+            NULL},
         {"--shard", NULL, OPTION_TEXT, &c->shard, "I/N", "only each N-th batch, from the I-th", 0, 0, NULL},
         {"--merge", NULL, OPTION_TEXTS, &c->merge, "A B...", "join the files of shards; no MODEL then", 0, 0,
             NULL});

@@ -42,12 +42,14 @@ TSLIM_API void tslim_calibration_options_init(tslim_calibration_options *options
 TSLIM_API tslim_status tslim_calibrate(const tslim_graph *graph, tslim_dataset *dataset,
     const tslim_calibration_options *options, tslim_calibration **calibration);
 /**
- * Measures what INT8 costs at each convolution and matrix product: how far the outputs are from those of the float
- * model with that one alone in INT8, over `samples` samples spread over the dataset. tslim_quantize then keeps those
- * in float that lose most for little work. Takes about samples times products runs. `progress` may be NULL.
+ * Measures what INT8 costs at each convolution and matrix product: how far the outputs are from those of the
+ * float model with that one alone in INT8, over `samples` samples spread over the dataset. tslim_quantize
+ * then keeps those in float that lose most for little work. Takes about samples times products runs.
+ * `progress` may be NULL.
  */
-TSLIM_API tslim_status tslim_calibration_measure_costs(tslim_calibration *calibration, const tslim_graph *graph,
-    tslim_dataset *dataset, uint64_t samples, tslim_progress progress, void *progress_user);
+TSLIM_API tslim_status tslim_calibration_measure_costs(tslim_calibration *calibration,
+    const tslim_graph *graph, tslim_dataset *dataset, uint64_t samples, tslim_progress progress,
+    void *progress_user);
 TSLIM_API tslim_status tslim_calibration_load_file(
     tslim_context *context, const char *path, tslim_calibration **calibration);
 /** Joins shards: the same result as one run, for every method but MOVING_AVERAGE (which is averaged). */

@@ -12,7 +12,8 @@ typedef struct tslim_quantize_options {
     uint32_t struct_size;
     const char *const *exclude; /**< names of nodes that stay in float */
     uint32_t n_exclude;
-    /** 1: no tensor has a zero point, which other backends than the CPU ask for. 0: where it makes steps finer. */
+    /** 1: no tensor has a zero point, which other backends than the CPU ask for. 0: where it makes steps
+     * finer. */
     uint32_t symmetric;
 } tslim_quantize_options;
 

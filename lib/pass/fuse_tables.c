@@ -2,8 +2,8 @@
 // In INT8 a function of one value is a table of 256 bytes, and a chain of functions is again one: HardSwish,
 // times a number, plus a number. The node that makes the chain's operand looks its results up while they are
 // still in the nearest cache. The tables are found by running the nodes themselves over all values that a
-// byte can have, so that the result is the same to the bit. Functions in float between Dequantize and Quantize
-// become one table too: that is how a chain is rounded once instead of after each step.
+// byte can have, so that the result is the same to the bit. Functions in float between Dequantize and
+// Quantize become one table too: that is how a chain is rounded once instead of after each step.
 #include <string.h>
 
 #include "pass/pass.h"
@@ -85,7 +85,8 @@ static tslim_status add_all_bytes(const table_fuser *f, const tsl_quant *quant, 
     return TSLIM_OK;
 }
 
-// A copy of node `n` with the constant `x` for its argument; evaluated and removed again. `y` is what it makes.
+// A copy of node `n` with the constant `x` for its argument; evaluated and removed again. `y` is what it
+// makes.
 static tslim_status evaluate_with(
     const table_fuser *f, uint32_t n, uint32_t argument, uint32_t x, uint32_t *y) {
     tslim_graph *graph = f->graph;
@@ -107,8 +108,8 @@ static tslim_status evaluate_with(
 }
 
 // The table of nodes[0], nodes[1], ... one after the other, where each is the next one's argument.
-static tslim_status make_table(const table_fuser *f, const uint32_t *nodes, uint32_t count,
-    uint32_t argument, uint8_t table[TABLE_SIZE]) {
+static tslim_status make_table(const table_fuser *f, const uint32_t *nodes, uint32_t count, uint32_t argument,
+    uint8_t table[TABLE_SIZE]) {
     uint32_t x;
     TSL_TRY(add_all_bytes(f, &f->graph->values[argument].quant, &x));
     for (uint32_t i = 0; i < count; i++) {

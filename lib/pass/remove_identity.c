@@ -25,7 +25,8 @@ static bool changes_nothing(const tslim_graph *graph, const tsl_node *node) {
     }
 }
 
-// Times 1, or over 1: exporters write it for a Swish whose factor was not trained. The number must not add dims.
+// Times 1, or over 1: exporters write it for a Swish whose factor was not trained. The number must not add
+// dims.
 static bool is_one(const tslim_graph *graph, const tsl_node *node, uint32_t operand) {
     const tsl_value *x = tsl_node_input(graph, node, 1 - operand);
     const tsl_value *number = tsl_node_input(graph, node, operand);

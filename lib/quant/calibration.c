@@ -111,8 +111,8 @@ tslim_status tslim_calibration_range(
     const tsl_observer *o;
     float threshold;
     TSL_TRY(find_finite(c, value_name, &o));
-    TSL_TRY(tsl_observer_threshold(
-        c->ctx, o, tsl_observer_span(o, true), c->method, c->percentile, &threshold));
+    TSL_TRY(
+        tsl_observer_threshold(c->ctx, o, tsl_observer_span(o, true), c->method, c->percentile, &threshold));
     *minimum = fminf(fmaxf(o->minimum, -threshold), threshold);
     *maximum = fmaxf(fminf(o->maximum, threshold), -threshold);
     return TSLIM_OK;

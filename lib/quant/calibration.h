@@ -47,8 +47,8 @@ tslim_status tsl_calibration_add_cost(
     tslim_calibration *calibration, const char *node, double noise, uint64_t macs);
 // NULL when that value was not watched.
 const tsl_observer *tsl_calibration_find(const tslim_calibration *calibration, const char *name);
-// The range to keep of a value, from minimum <= 0 to maximum >= 0; what lies under `floor` or over `ceiling` does
-// not count. INVALID_ARGUMENT names a value that was not watched or not finite.
+// The range to keep of a value, from minimum <= 0 to maximum >= 0; what lies under `floor` or over `ceiling`
+// does not count. INVALID_ARGUMENT names a value that was not watched or not finite.
 tslim_status tsl_calibration_find_range(const tslim_calibration *calibration, const char *name, float floor,
     float ceiling, bool symmetric, float *minimum, float *maximum);
 

@@ -130,7 +130,8 @@ static tslim_status read_costs(tslim_calibration *c, const cJSON *root) {
         const cJSON *node = cJSON_GetObjectItemCaseSensitive(item, "node");
         double noise;
         uint64_t macs;
-        TSL_REQUIRE(cJSON_IsString(node) && node->valuestring && read_number(item, "noise", 0, TSL_WORST_NOISE, &noise) &&
+        TSL_REQUIRE(cJSON_IsString(node) && node->valuestring &&
+                        read_number(item, "noise", 0, TSL_WORST_NOISE, &noise) &&
                         read_count(item, "macs", &macs),
             TSLIM_ERROR_BAD_FILE, "cost %u is malformed", c->n_costs);
         TSL_REQUIRE(c->n_costs < c->ctx->limits.nodes, TSLIM_ERROR_LIMIT, "more than %u costs", c->n_costs);

@@ -243,7 +243,7 @@ tslim_status tsl_choose_precision(tsl_quantizer *q, const char *const *reasons) 
         const tsl_node *node = &q->graph->nodes[n];
         if (!tsl_runs_in_int8(q, n) || !tsl_is_product(node->op)) continue;
         uint32_t output = node->outputs[0];
-        q->to_float[n] = n == q->only ? q->only_to_float : tsl_graph_is_output(q->graph, output) || !tsl_has_int8_reader(q, output);
+        q->to_float[n] = tsl_graph_is_output(q->graph, output) || !tsl_has_int8_reader(q, output);
     }
     return TSLIM_OK;
 }

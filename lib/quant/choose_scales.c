@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The scale and the zero point of each INT8 value, from its calibrated range. Values between which elements only
-// move share them, so that nothing is rounded twice.
+// The scale and the zero point of each INT8 value, from its calibrated range. Values between which elements
+// only move share them, so that nothing is rounded twice.
 #include <math.h>
 
 #include "quant/quantizer.h"
@@ -87,8 +87,8 @@ static tslim_status need_range(scale_groups *g, uint32_t value) {
     if (tsl_value_is_constant(v) || r->known) return TSLIM_OK;
     float floor, ceiling;
     find_limits(q, value, &floor, &ceiling);
-    TSL_TRY(tsl_calibration_find_range(
-        q->calibration, v->name, floor, ceiling, true, &r->minimum, &r->maximum));
+    TSL_TRY(
+        tsl_calibration_find_range(q->calibration, v->name, floor, ceiling, true, &r->minimum, &r->maximum));
     if (wants_asymmetric(q, r->minimum, r->maximum))
         TSL_TRY(tsl_calibration_find_range(
             q->calibration, v->name, floor, ceiling, false, &r->minimum, &r->maximum));
@@ -105,7 +105,8 @@ static tslim_status find_ranges(scale_groups *g) {
             if (node->inputs[i] != TSL_NONE && tsl_is_data_operand(node, i) &&
                 q->chain[n] != TSL_CHAIN_INSIDE && q->chain[n] != TSL_CHAIN_LAST)
                 TSL_TRY(need_range(g, node->inputs[i]));
-        bool float_output = q->to_float[n] || q->chain[n] == TSL_CHAIN_FIRST || q->chain[n] == TSL_CHAIN_INSIDE;
+        bool float_output =
+            q->to_float[n] || q->chain[n] == TSL_CHAIN_FIRST || q->chain[n] == TSL_CHAIN_INSIDE;
         for (uint32_t i = 0; i < node->n_outputs && !float_output; i++)
             if (node->outputs[i] != TSL_NONE) TSL_TRY(need_range(g, node->outputs[i]));
     }

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Functions of one value that follow each other, HardSwish, times a number, plus a number, are one function: in
-// INT8 one table. Rounded at its end alone it loses less than rounded after each step.
+// Functions of one value that follow each other, HardSwish, times a number, plus a number, are one function:
+// in INT8 one table. Rounded at its end alone it loses less than rounded after each step.
 #include "quant/quantizer.h"
+
+// Of the value before a chain: each of them looks at all.
+#define MOST_READERS 8
 
 static bool is_one_number(const tsl_value *value) {
     return value && tsl_value_is_constant(value) && value->dtype == TSLIM_DTYPE_FLOAT &&
@@ -47,7 +50,7 @@ static bool only_int8_readers(const tsl_quantizer *q, uint32_t value) {
 
 // The value before a chain is read in INT8 by all others: it is dequantized for this chain alone.
 static bool can_start(const tsl_quantizer *q, uint32_t value) {
-    if (!only_int8_readers(q, value)) return false;
+    if (tsl_uses_count(&q->uses, value) > MOST_READERS || !only_int8_readers(q, value)) return false;
     for (uint32_t u = q->uses.first[value]; u < q->uses.first[value + 1]; u++)
         if (q->chain[q->uses.nodes[u]] != TSL_CHAIN_NONE) return false;
     return true;
@@ -57,7 +60,8 @@ void tsl_find_chains(tsl_quantizer *q) {
     for (uint32_t n = 0; n < q->n_nodes; n++) {
         if (q->chain[n] != TSL_CHAIN_NONE || !is_function(q, n)) continue;
         uint32_t last = n, length = 1;
-        for (uint32_t next; length < TSL_LONGEST_CHAIN && (next = next_function(q, last)) != TSL_NONE; length++)
+        for (uint32_t next; length < TSL_LONGEST_CHAIN && (next = next_function(q, last)) != TSL_NONE;
+             length++)
             last = next;
         if (length < 2 || !can_start(q, find_argument(q->graph, &q->graph->nodes[n])) ||
             !only_int8_readers(q, q->graph->nodes[last].outputs[0]))

@@ -7,7 +7,7 @@
 #include "quant/quantizer.h"
 
 // Noise to signal at the output that INT8 may come to: 30 dB.
-#define ALLOWED_NOISE (getenv("XAN")?atof(getenv("XAN")):1e-3)
+#define ALLOWED_NOISE 1e-3
 // Less than this part of it is not worth a float node.
 #define LEAST_NOISE (ALLOWED_NOISE / 20)
 // The share of the multiply-adds that may stay in float for that.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What INT8 costs, product by product: the float network runs with one product in INT8 and all others as they are,
-// and its outputs are compared with those of the float network. Ranges tell how finely a value is rounded; this
-// tells how much that matters.
+// What INT8 costs, product by product: the float network runs with one product in INT8 and all others as they
+// are, and its outputs are compared with those of the float network. Ranges tell how finely a value is
+// rounded; this tells how much that matters.
 #include <string.h>
 
 #include "base/checked.h"
@@ -42,7 +42,8 @@ static tslim_status allocate_outputs(meter *m) {
     TSL_REQUIRE(tsl_mul_size(m->run_bytes, (size_t)m->runs, &m->output_bytes), TSLIM_ERROR_LIMIT,
         "the outputs of %llu runs do not fit the address space", (unsigned long long)m->runs);
     m->outputs = m->output_bytes ? tsl_allocate(m->ctx, m->output_bytes) : NULL;
-    TSL_REQUIRE(m->outputs || !m->output_bytes, TSLIM_ERROR_NO_MEMORY, "%zu bytes for outputs", m->output_bytes);
+    TSL_REQUIRE(
+        m->outputs || !m->output_bytes, TSLIM_ERROR_NO_MEMORY, "%zu bytes for outputs", m->output_bytes);
     return TSLIM_OK;
 }
 
@@ -66,14 +67,16 @@ static tslim_status run_reference(meter *m) {
 
 // ---- One product ----
 
-static tslim_status add_differences(const meter *m, const tsl_runner *runner, uint64_t run, tsl_difference_sums *sums) {
+static tslim_status add_differences(
+    const meter *m, const tsl_runner *runner, uint64_t run, tsl_difference_sums *sums) {
     const char *from = (const char *)m->outputs + run * m->run_bytes, *end = from + m->run_bytes;
     for (uint32_t i = 0; i < runner->n_outputs; i++) {
         const tslim_tensor *output = &runner->outputs[i];
         if (!is_compared(output)) continue;
         TSL_REQUIRE(output->bytes <= (size_t)(end - from), TSLIM_ERROR_UNSUPPORTED,
             "output %u has another size in each run", i);
-        tsl_difference_add(&sums[i], (const float *)(const void *)from, output->data, output->bytes / sizeof(float));
+        tsl_difference_add(
+            &sums[i], (const float *)(const void *)from, output->data, output->bytes / sizeof(float));
         from += output->bytes;
     }
     return TSLIM_OK;
@@ -102,9 +105,9 @@ static tslim_status compare_runs(meter *m, tsl_runner *runner, double *noise) {
     return TSLIM_OK;
 }
 
-static tslim_status measure_product(meter *m, uint32_t node, bool to_float, double *noise) {
+static tslim_status measure_product(meter *m, uint32_t node, double *noise) {
     tslim_graph *quantized;
-    TSL_TRY(tsl_quantize_alone(m->graph, m->calibration, node, to_float, &quantized));
+    TSL_TRY(tsl_quantize_alone(m->graph, m->calibration, node, &quantized));
     tsl_runner runner = {0};
     tsl_runner_options options = {.batch = m->reference.batch};
     tslim_status status = tsl_runner_init(&runner, quantized, m->dataset, &options);
@@ -119,7 +122,8 @@ static tslim_status count_macs(const meter *m, tslim_graph **measured) {
     tslim_input_shape shapes[TSL_RUNNER_MAX_INPUTS];
     for (uint32_t i = 0; i < m->reference.n_inputs; i++) {
         const tslim_tensor *input = &m->reference.inputs[i];
-        shapes[i] = (tslim_input_shape){.name = m->graph->values[m->graph->inputs[i]].name, .rank = input->rank};
+        shapes[i] =
+            (tslim_input_shape){.name = m->graph->values[m->graph->inputs[i]].name, .rank = input->rank};
         memcpy(shapes[i].dims, input->dims, sizeof(shapes[i].dims));
     }
     TSL_TRY(tslim_graph_clone(m->graph, measured));
@@ -127,14 +131,14 @@ static tslim_status count_macs(const meter *m, tslim_graph **measured) {
     return tslim_graph_measure(*measured, shapes, m->reference.n_inputs, &totals);
 }
 
-static tslim_status measure_products(meter *m, const bool *is_product, const bool *to_float,
-    const tslim_graph *measured, tslim_progress progress, void *user) {
+static tslim_status measure_products(
+    meter *m, const bool *is_product, const tslim_graph *measured, tslim_progress progress, void *user) {
     uint64_t done = 0, total = 0;
     for (uint32_t n = 0; n < m->graph->n_nodes; n++) total += is_product[n];
     for (uint32_t n = 0; n < m->graph->n_nodes; n++) {
         if (!is_product[n]) continue;
         double noise;
-        TSL_TRY(measure_product(m, n, to_float[n], &noise));
+        TSL_TRY(measure_product(m, n, &noise));
         TSL_TRY(tsl_calibration_add_cost(
             m->calibration, m->graph->nodes[n].name, noise, measured->nodes[n].macs));
         if (progress && !progress(user, "products", ++done, total))
@@ -144,19 +148,19 @@ static tslim_status measure_products(meter *m, const bool *is_product, const boo
 }
 
 static tslim_status measure_all(meter *m, tslim_progress progress, void *user) {
-    size_t n_nodes = m->graph->n_nodes;
-    bool *flags = tsl_allocate_zeroed(m->ctx, 2 * n_nodes); // is_product, to_float
-    TSL_REQUIRE_MEMORY(flags, 2 * n_nodes);
+    bool *is_product = tsl_allocate_zeroed(m->ctx, m->graph->n_nodes);
+    TSL_REQUIRE_MEMORY(is_product, m->graph->n_nodes);
     tslim_graph *measured = NULL;
-    tslim_status status = tsl_find_int8_products(m->graph, m->calibration, flags, flags + n_nodes);
+    tslim_status status = tsl_find_int8_products(m->graph, m->calibration, is_product);
     if (status == TSLIM_OK) status = count_macs(m, &measured);
-    if (status == TSLIM_OK) status = measure_products(m, flags, flags + n_nodes, measured, progress, user);
+    if (status == TSLIM_OK) status = measure_products(m, is_product, measured, progress, user);
     tslim_graph_destroy(measured);
-    tsl_free(m->ctx, flags, 2 * n_nodes);
+    tsl_free(m->ctx, is_product, m->graph->n_nodes);
     return status;
 }
 
-static tslim_status measure(meter *m, const tslim_graph *graph, uint64_t samples, tslim_progress progress, void *user) {
+static tslim_status measure(
+    meter *m, const tslim_graph *graph, uint64_t samples, tslim_progress progress, void *user) {
     TSL_TRY(tslim_graph_clone(graph, &m->graph));
     TSL_TRY(tsl_optimize(m->graph, tsl_evaluate_on_cpu, NULL));
     tsl_graph_set_optimized(m->graph);

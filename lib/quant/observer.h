@@ -39,8 +39,8 @@ static inline float tsl_observer_largest(const tsl_observer *observer) {
     return -observer->minimum > observer->maximum ? -observer->minimum : observer->maximum;
 }
 
-// What INT8 has to hold of a value: `below` zero and `above` it, both at least 0. Symmetric INT8 has 127 steps
-// of T / 127 on either side; asymmetric INT8 has 255 between -min(T, below) and min(T, above).
+// What INT8 has to hold of a value: `below` zero and `above` it, both at least 0. Symmetric INT8 has 127
+// steps of T / 127 on either side; asymmetric INT8 has 255 between -min(T, below) and min(T, above).
 typedef struct tsl_span {
     float below, above;
     bool symmetric;

@@ -50,7 +50,8 @@ static tslim_status prepare(tsl_quantizer *q) {
     q->chain = tsl_arena_array(&q->arena, q->n_nodes, sizeof(*q->chain));
     q->scale = tsl_arena_array(&q->arena, q->n_values, sizeof(*q->scale));
     q->zero_point = tsl_arena_array(&q->arena, q->n_values, sizeof(*q->zero_point));
-    TSL_REQUIRE_MEMORY(q->float_reason && q->to_float && q->chain && q->scale && q->zero_point ? q : NULL, q->n_values * sizeof(float));
+    TSL_REQUIRE_MEMORY(q->float_reason && q->to_float && q->chain && q->scale && q->zero_point ? q : NULL,
+        q->n_values * sizeof(float));
     return tsl_uses_find(q->graph, &q->uses);
 }
 
@@ -128,11 +129,11 @@ tslim_status tslim_quantize(tslim_graph *graph, const tslim_calibration *calibra
 
 // ---- One product at a time ----
 
-tslim_status tsl_quantize_alone(const tslim_graph *optimized, const tslim_calibration *calibration, uint32_t product,
-    bool to_float, tslim_graph **quantized) {
+tslim_status tsl_quantize_alone(const tslim_graph *optimized, const tslim_calibration *calibration,
+    uint32_t product, tslim_graph **quantized) {
     tslim_quantize_options options;
     tslim_quantize_options_init(&options);
-    tsl_quantizer q = {.calibration = calibration, .only = product, .only_to_float = to_float};
+    tsl_quantizer q = {.calibration = calibration, .only = product};
     TSL_TRY(tslim_graph_clone(optimized, &q.graph));
     tsl_arena_init(&q.arena, optimized->ctx);
     tslim_status status = prepare(&q);
@@ -150,7 +151,7 @@ tslim_status tsl_quantize_alone(const tslim_graph *optimized, const tslim_calibr
 }
 
 tslim_status tsl_find_int8_products(
-    const tslim_graph *optimized, const tslim_calibration *calibration, bool *is_product, bool *to_float) {
+    const tslim_graph *optimized, const tslim_calibration *calibration, bool *is_product) {
     tsl_quantizer q = {.calibration = calibration, .only = TSL_NONE};
     TSL_TRY(tslim_graph_clone(optimized, &q.graph));
     tsl_arena_init(&q.arena, optimized->ctx);
@@ -158,10 +159,8 @@ tslim_status tsl_find_int8_products(
     const char **reasons = tsl_arena_array(&q.arena, q.n_nodes, sizeof(*reasons));
     if (status == TSLIM_OK && !reasons) status = tsl_no_memory(q.n_nodes * sizeof(*reasons));
     if (status == TSLIM_OK) status = tsl_choose_precision(&q, reasons);
-    for (uint32_t n = 0; n < q.n_nodes && status == TSLIM_OK; n++) {
+    for (uint32_t n = 0; n < q.n_nodes && status == TSLIM_OK; n++)
         is_product[n] = tsl_runs_in_int8(&q, n) && tsl_is_product(q.graph->nodes[n].op);
-        to_float[n] = q.to_float[n];
-    }
     tsl_uses_free(&q.uses);
     tsl_arena_clear(&q.arena);
     tslim_graph_destroy(q.graph);

@@ -9,8 +9,8 @@
 #include "ir/graph.h"
 #include "quant/calibration.h"
 
-// Where a node stands among functions of one value that become one table: those within are spelled out in float
-// between a Dequantize and a Quantize, as QDQ models have them.
+// Where a node stands among functions of one value that become one table: those within are spelled out in
+// float between a Dequantize and a Quantize, as QDQ models have them.
 typedef enum tsl_chain_place {
     TSL_CHAIN_NONE = 0,
     TSL_CHAIN_FIRST,
@@ -35,7 +35,6 @@ typedef struct tsl_quantizer {
     int32_t *zero_point;
     bool symmetric; // zero points are all 0
     uint32_t only; // the one product that may run in INT8; TSL_NONE: all may
-    bool only_to_float; // what to_float is for it among the others
 } tsl_quantizer;
 
 static inline bool tsl_runs_in_int8(const tsl_quantizer *q, uint32_t node) {
@@ -74,11 +73,11 @@ bool tsl_constant_suits_int8(const tsl_value *value);
 // Turns the chosen nodes to INT8 and puts Quantize and Dequantize nodes where float and INT8 meet.
 tslim_status tsl_convert(tsl_quantizer *q);
 
-// For measuring. Which nodes of an optimized graph are products that may run in INT8, and which of those then store
-// floats; and a quantized copy of the graph with one of them in INT8, storing what it would store among the others.
+// For measuring. Which nodes of an optimized graph are products that may run in INT8; and a quantized copy of
+// the graph with one of them alone in INT8.
 tslim_status tsl_find_int8_products(
-    const tslim_graph *optimized, const tslim_calibration *calibration, bool *is_product, bool *to_float);
-tslim_status tsl_quantize_alone(const tslim_graph *optimized, const tslim_calibration *calibration, uint32_t product,
-    bool to_float, tslim_graph **quantized);
+    const tslim_graph *optimized, const tslim_calibration *calibration, bool *is_product);
+tslim_status tsl_quantize_alone(const tslim_graph *optimized, const tslim_calibration *calibration,
+    uint32_t product, tslim_graph **quantized);
 
 #endif

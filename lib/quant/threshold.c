@@ -137,8 +137,7 @@ static double entropy_position(const tsl_observer *o, const moments *m) {
 }
 
 tsl_span tsl_observer_span(const tsl_observer *o, bool symmetric) {
-    return (tsl_span){
-        .below = fmaxf(-o->minimum, 0), .above = fmaxf(o->maximum, 0), .symmetric = symmetric};
+    return (tsl_span){.below = fmaxf(-o->minimum, 0), .above = fmaxf(o->maximum, 0), .symmetric = symmetric};
 }
 
 tslim_status tsl_observer_threshold(tslim_context *ctx, const tsl_observer *o, tsl_span span,

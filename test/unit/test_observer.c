@@ -80,7 +80,9 @@ static void test_mse(void **state) {
         double largest = (double)tsl_observer_largest(o), best = INFINITY;
         for (int i = 1; i <= 1000; i++) best = fmin(best, mean_square_error(x, SAMPLES, largest * i / 1000));
         float threshold;
-        assert_int_equal(tsl_observer_threshold(ctx, o, tsl_observer_span(o, true), TSLIM_CALIBRATION_MSE, 0, &threshold), TSLIM_OK);
+        assert_int_equal(
+            tsl_observer_threshold(ctx, o, tsl_observer_span(o, true), TSLIM_CALIBRATION_MSE, 0, &threshold),
+            TSLIM_OK);
         assert_true((double)threshold <= largest);
         assert_true(mean_square_error(x, SAMPLES, (double)threshold) <= 1.02 * best);
         // The search matters: keeping the outlier whole costs the others more than clipping it a little.
@@ -109,8 +111,8 @@ static void test_percentile(void **state) {
         const double percentiles[] = {50, 90, 99, 99.9, 100};
         for (size_t i = 0; i < 5; i++) {
             float threshold;
-            assert_int_equal(
-                tsl_observer_threshold(ctx, o, tsl_observer_span(o, true), TSLIM_CALIBRATION_PERCENTILE, percentiles[i], &threshold),
+            assert_int_equal(tsl_observer_threshold(ctx, o, tsl_observer_span(o, true),
+                                 TSLIM_CALIBRATION_PERCENTILE, percentiles[i], &threshold),
                 TSLIM_OK);
             size_t rank = (size_t)(percentiles[i] / 100 * SAMPLES);
             // Between the samples next to that rank, as far as a bin can tell.
@@ -159,7 +161,9 @@ static void test_entropy(void **state) {
     tsl_observer *o = make_observer();
     tsl_observer_add(o, x, SAMPLES);
     float threshold;
-    assert_int_equal(tsl_observer_threshold(ctx, o, tsl_observer_span(o, true), TSLIM_CALIBRATION_ENTROPY, 0, &threshold), TSLIM_OK);
+    assert_int_equal(
+        tsl_observer_threshold(ctx, o, tsl_observer_span(o, true), TSLIM_CALIBRATION_ENTROPY, 0, &threshold),
+        TSLIM_OK);
     assert_true(threshold > 1 && threshold < 20); // the outliers at 40 are given up, the bulk is kept
     size_t used = TSL_OBSERVER_BINS;
     while (o->bins[used - 1] == 0) used--;
@@ -224,8 +228,9 @@ static void test_extremes(void **state) {
     tsl_observer *o = make_observer();
     float threshold = 5;
     for (int method = 0; method <= TSLIM_CALIBRATION_MSE; method++) { // nothing seen
-        assert_int_equal(
-            tsl_observer_threshold(ctx, o, tsl_observer_span(o, true), (tslim_calibration_method)method, 99, &threshold), TSLIM_OK);
+        assert_int_equal(tsl_observer_threshold(ctx, o, tsl_observer_span(o, true),
+                             (tslim_calibration_method)method, 99, &threshold),
+            TSLIM_OK);
         assert_true(threshold == 0);
     }
     const float zeros[4] = {0, -0.0f, 0, 0};
@@ -239,8 +244,9 @@ static void test_extremes(void **state) {
     assert_true(o->minimum == -1.5f && o->maximum == 3.402823466e38f);
     assert_int_equal(o->bins[TSL_OBSERVER_BINS - 1], 1);
     for (int method = 0; method <= TSLIM_CALIBRATION_MSE; method++) {
-        assert_int_equal(
-            tsl_observer_threshold(ctx, o, tsl_observer_span(o, true), (tslim_calibration_method)method, 99, &threshold), TSLIM_OK);
+        assert_int_equal(tsl_observer_threshold(ctx, o, tsl_observer_span(o, true),
+                             (tslim_calibration_method)method, 99, &threshold),
+            TSLIM_OK);
         assert_true(isfinite(threshold) && threshold > 0);
     }
     free(o);
@@ -259,8 +265,9 @@ static void test_moving_average(void **state) {
         hi = batch ? 0.9 * hi + 0.1 * (double)x[1] : (double)x[1];
     }
     float threshold;
-    assert_int_equal(
-        tsl_observer_threshold(ctx, o, tsl_observer_span(o, true), TSLIM_CALIBRATION_MOVING_AVERAGE, 0, &threshold), TSLIM_OK);
+    assert_int_equal(tsl_observer_threshold(
+                         ctx, o, tsl_observer_span(o, true), TSLIM_CALIBRATION_MOVING_AVERAGE, 0, &threshold),
+        TSLIM_OK);
     assert_true(fabs((double)threshold - fmax(-lo, hi)) < 1e-5);
     free(o);
     tslim_context_destroy(ctx);
