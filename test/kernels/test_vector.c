@@ -457,16 +457,27 @@ static void test_quantize(void **unused) {
         if (round % 3 == 0) // ties
             for (size_t i = 0; i < n; i++) ((float *)memory[0].data)[i] = (float)below(300) - 150.5f;
         if (round % 3 == 0) args.inverse_scale = 1;
+        if (round % 4 == 0) { // a zero point is added to what was rounded
+            args.zero_point = (float)below(256) - 128;
+            args.lo = -128 - args.zero_point;
+            args.hi = 127 - args.zero_point;
+        }
         args.y = guarded_resize(&memory[1], n);
         int8_t wanted[64];
-        for (size_t i = 0; i < n; i++) wanted[i] = to_s8(args.x[i] * args.inverse_scale, args.lo, args.hi);
+        for (size_t i = 0; i < n; i++) {
+            float q = args.x[i] * args.inverse_scale;
+            q = isnan(q) ? 0 : nearbyintf(q > args.lo ? q < args.hi ? q : args.hi : args.lo);
+            wanted[i] = args.zero_point != 0 ? (int8_t)(q + args.zero_point)
+                                             : to_s8(args.x[i] * args.inverse_scale, args.lo, args.hi);
+        }
         portable()->quantize_s8(&args);
         assert_memory_equal(args.y, wanted, n);
         FOR_LEVELS(f->quantize_s8(&args); assert_memory_equal(args.y, wanted, n);)
 
         tsl_dequantize_s8_args back = {.x = bytes(2, n), .n = n, .scale = 0.0173f};
         float reals[64];
-        for (size_t i = 0; i < n; i++) reals[i] = (float)back.x[i] * back.scale;
+        back.zero_point = round % 4 ? 0 : (float)below(256) - 128;
+        for (size_t i = 0; i < n; i++) reals[i] = ((float)back.x[i] - back.zero_point) * back.scale;
         back.y = guarded_resize(&memory[3], n * sizeof(float));
         portable()->dequantize_s8(&back);
         assert_same_floats(back.y, reals, n, "dequantize", TSLIM_ISA_PORTABLE);
@@ -487,12 +498,19 @@ static void test_binary_s8(void **unused) {
         args.a_scale = round % 5 ? (float)tsl_rng_uniform(&rng) : 0.5f; // a half makes ties
         args.b_scale = round % 5 ? (float)tsl_rng_normal(&rng) : 0.5f;
         if (round % 2) args.lo = 0;
+        if (round % 4 == 0) {
+            args.a_zero = (float)below(256) - 128;
+            args.b_zero = (float)below(256) - 128;
+            args.offset = (float)below(256) - 128 + (float)tsl_rng_uniform(&rng);
+        }
         int8_t wanted[64];
         for (size_t i = 0; i < n; i++) {
             int a = args.a[args.a_scalar ? 0 : i], b = args.b[args.b_scalar ? 0 : i];
-            float product = (float)b * args.b_scale;
+            float product = fmaf((float)b, args.b_scale, args.offset);
             float y = fmaf((float)a, args.a_scale, product);
-            wanted[i] = to_s8(args.op == TSL_OP_MUL ? (float)(a * b) * args.a_scale : y, args.lo, args.hi);
+            int both = (a - (int)args.a_zero) * (b - (int)args.b_zero);
+            wanted[i] = to_s8(
+                args.op == TSL_OP_MUL ? fmaf((float)both, args.a_scale, args.offset) : y, args.lo, args.hi);
         }
         args.y = guarded_resize(&memory[2], n);
         portable()->binary_s8(&args);
