@@ -22,7 +22,7 @@ static void add_common_options(struct tool *tool) {
         {"--backend", NULL, OPTION_TEXT, &tool->backend_name, "cpu|cuda", "where to run (default: cpu)", 0, 0,
             NULL},
         {"--isa", NULL, OPTION_TEXT, &tool->isa_name, "LEVEL",
-            "portable, avx2, avxvnni, avx512 or avx512vnni (default: the best)", 0, 0, NULL},
+            "portable, avx2, avxvnni, avx512, avx512vnni, neon or neondot (default: the best)", 0, 0, NULL},
         {"--seed", NULL, OPTION_COUNT, &tool->seed, "N", "for what is random (default: 0)", 0, 0, NULL},
         {"--json", NULL, OPTION_SWITCH, &tool->json, NULL, "print the result as one JSON object", 0, 0, NULL},
         {"--progress", NULL, OPTION_SWITCH, &tool->progress, NULL, "show progress, also without a terminal",

@@ -54,7 +54,9 @@ typedef enum tslim_isa {
     TSLIM_ISA_AVX2 = 2, /**< AVX2, FMA, F16C */
     TSLIM_ISA_AVXVNNI = 3, /**< AVX2 and AVX-VNNI */
     TSLIM_ISA_AVX512 = 4, /**< AVX-512 F, BW, DQ, VL */
-    TSLIM_ISA_AVX512VNNI = 5
+    TSLIM_ISA_AVX512VNNI = 5,
+    TSLIM_ISA_NEON = 6, /**< AArch64, every processor */
+    TSLIM_ISA_NEONDOT = 7 /**< NEON with dot products of bytes */
 } tslim_isa;
 
 /** Set up with tslim_context_options_init, then change what should differ. */

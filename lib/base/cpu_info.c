@@ -10,6 +10,8 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#elif defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
 #endif
 
 static const struct {
@@ -22,6 +24,8 @@ static const struct {
     {TSLIM_ISA_AVXVNNI, "avxvnni"},
     {TSLIM_ISA_AVX512, "avx512"},
     {TSLIM_ISA_AVX512VNNI, "avx512vnni"},
+    {TSLIM_ISA_NEON, "neon"},
+    {TSLIM_ISA_NEONDOT, "neondot"},
 };
 
 const char *tslim_isa_name(tslim_isa isa) {
@@ -93,6 +97,20 @@ const char *tslim_cpu_name(void) {
     return *start ? start : "unknown";
 }
 
+#elif defined(__aarch64__)
+
+// AArch64 has NEON by definition; Linux says whether it multiplies bytes (HWCAP_ASIMDDP, of asm/hwcap.h).
+bool tslim_isa_available(tslim_isa isa) {
+#ifdef __linux__
+    if (isa == TSLIM_ISA_NEONDOT) return getauxval(AT_HWCAP) >> 20 & 1;
+#endif
+    return isa == TSLIM_ISA_PORTABLE || isa == TSLIM_ISA_DEFAULT || isa == TSLIM_ISA_NEON;
+}
+
+const char *tslim_cpu_name(void) {
+    return "AArch64";
+}
+
 #else
 
 bool tslim_isa_available(tslim_isa isa) {
@@ -110,8 +128,8 @@ const char *tslim_cpu_name(void) {
 #endif
 
 tslim_isa tsl_isa_best(void) {
-    static const tslim_isa order[] = {
-        TSLIM_ISA_AVX512VNNI, TSLIM_ISA_AVXVNNI, TSLIM_ISA_AVX512, TSLIM_ISA_AVX2};
+    static const tslim_isa order[] = {TSLIM_ISA_AVX512VNNI, TSLIM_ISA_AVXVNNI, TSLIM_ISA_AVX512,
+        TSLIM_ISA_AVX2, TSLIM_ISA_NEONDOT, TSLIM_ISA_NEON};
     for (size_t i = 0; i < sizeof(order) / sizeof(order[0]); i++)
         if (tslim_isa_available(order[i])) return order[i];
     return TSLIM_ISA_PORTABLE;

@@ -8,7 +8,7 @@
 #include "base/cpu_info.h"
 #include "cpu/kernels.h"
 
-#define LEVELS (TSLIM_ISA_AVX512VNNI + 1)
+#define LEVELS (TSLIM_ISA_NEONDOT + 1)
 
 static tsl_cpu_functions tables[LEVELS];
 static pthread_once_t filled = PTHREAD_ONCE_INIT;
@@ -34,6 +34,15 @@ static void fill(void) {
     if (tslim_isa_available(TSLIM_ISA_AVX512VNNI)) tsl_cpu_overlay_avx512vnni(&functions);
 #endif
     tables[TSLIM_ISA_AVX512VNNI] = functions;
+    functions = tables[TSLIM_ISA_PORTABLE];
+#ifdef TSL_HAVE_NEON
+    if (tslim_isa_available(TSLIM_ISA_NEON)) tsl_cpu_overlay_neon(&functions);
+#endif
+    tables[TSLIM_ISA_NEON] = functions;
+#ifdef TSL_HAVE_NEONDOT
+    if (tslim_isa_available(TSLIM_ISA_NEONDOT)) tsl_cpu_overlay_neondot(&functions);
+#endif
+    tables[TSLIM_ISA_NEONDOT] = functions;
     tables[TSLIM_ISA_DEFAULT] = tables[TSLIM_ISA_PORTABLE];
 }
 

@@ -120,7 +120,8 @@ typedef struct tsl_depthwise_s8_args {
     ptrdiff_t a_pixel;
     const ptrdiff_t *tap;
     size_t n_taps, pixels, channels;
-    size_t tap_columns; // where tap[r * tap_columns + c] = tap[r * tap_columns] + c * (tap[1] - tap[0]); else 0
+    size_t
+        tap_columns; // where tap[r * tap_columns + c] = tap[r * tap_columns] + c * (tap[1] - tap[0]); else 0
     size_t lines; // rows of output pixels, with the steps in bytes from one to the next
     ptrdiff_t a_line, c_line, z_line;
     const int8_t *w; // [tap][channels padded to 16]
@@ -371,15 +372,19 @@ const tsl_cpu_functions *tsl_cpu_functions_get(tslim_isa isa);
 // The functions of lib/cpu/vector_kernels.inc, compiled for a level.
 void tsl_cpu_overlay_avx2_vector(tsl_cpu_functions *functions);
 void tsl_cpu_overlay_avx512_vector(tsl_cpu_functions *functions);
+void tsl_cpu_overlay_neon_vector(tsl_cpu_functions *functions);
 // Those of lib/cpu/winograd_f32.inc.
 void tsl_cpu_overlay_avx2_winograd_f32(tsl_cpu_functions *functions);
 void tsl_cpu_overlay_avx512_winograd_f32(tsl_cpu_functions *functions);
 
-// Each level's own overlay, defined in its folder (portable/, avx2/, avxvnni/, avx512/, avx512vnni/).
+// Each level's own overlay, defined in its folder (portable/, avx2/, avxvnni/, avx512/, avx512vnni/,
+// neon/, neondot/).
 void tsl_cpu_overlay_portable(tsl_cpu_functions *functions);
 void tsl_cpu_overlay_avx2(tsl_cpu_functions *functions);
 void tsl_cpu_overlay_avxvnni(tsl_cpu_functions *functions);
 void tsl_cpu_overlay_avx512(tsl_cpu_functions *functions);
 void tsl_cpu_overlay_avx512vnni(tsl_cpu_functions *functions);
+void tsl_cpu_overlay_neon(tsl_cpu_functions *functions);
+void tsl_cpu_overlay_neondot(tsl_cpu_functions *functions);
 
 #endif

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Sixteen floats at a time, at whatever level the including file is compiled for: one AVX-512 register, two
-// AVX2 registers, or an array in plain C. Kernels written on these few functions give the same bits at every
-// level, sums over lanes included, because each is an exact IEEE operation and the lanes are always sixteen.
+// AVX2 registers, four of NEON, or an array in plain C. Kernels written on these few functions give the same
+// bits at every level, sums over lanes included, because each is an exact IEEE operation and the lanes are
+// always sixteen.
 #ifndef TSL_CPU_SIMD_H
 #define TSL_CPU_SIMD_H
 
@@ -244,6 +245,123 @@ V_FUNCTION void v_store_s8_all(int8_t *p, vf v) {
         _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1)));
 }
 #undef V_UNARY
+
+// AArch64 always has NEON, so the file says by this definition that it means it: portable C stays plain.
+#elif defined(TSL_SIMD_NEON)
+
+#include <arm_neon.h>
+
+typedef struct vf {
+    float32x4_t r[4];
+} vf;
+typedef struct vm {
+    uint32x4_t r[4];
+} vm;
+
+#define V_QUARTERS(type, expression)                                                                         \
+    type y;                                                                                                  \
+    for (int i = 0; i < 4; i++) y.r[i] = expression;                                                         \
+    return y
+
+V_FUNCTION vf v_set(float x) {
+    V_QUARTERS(vf, vdupq_n_f32(x));
+}
+V_FUNCTION vf v_load_all(const float *p) {
+    V_QUARTERS(vf, vld1q_f32(p + 4 * i));
+}
+V_FUNCTION void v_store_all(float *p, vf v) {
+    for (int i = 0; i < 4; i++) vst1q_f32(p + 4 * i, v.r[i]);
+}
+V_FUNCTION vf v_load_some(const float *p, size_t n) {
+    float buffer[TSL_LANES] = {0};
+    memcpy(buffer, p, n * sizeof(float));
+    return v_load_all(buffer);
+}
+V_FUNCTION void v_store_some(float *p, vf v, size_t n) {
+    float buffer[TSL_LANES];
+    v_store_all(buffer, v);
+    memcpy(p, buffer, n * sizeof(float));
+}
+V_FUNCTION vf v_add(vf a, vf b) {
+    V_QUARTERS(vf, vaddq_f32(a.r[i], b.r[i]));
+}
+V_FUNCTION vf v_sub(vf a, vf b) {
+    V_QUARTERS(vf, vsubq_f32(a.r[i], b.r[i]));
+}
+V_FUNCTION vf v_mul(vf a, vf b) {
+    V_QUARTERS(vf, vmulq_f32(a.r[i], b.r[i]));
+}
+V_FUNCTION vf v_div(vf a, vf b) {
+    V_QUARTERS(vf, vdivq_f32(a.r[i], b.r[i]));
+}
+V_FUNCTION vf v_sqrt(vf a) {
+    V_QUARTERS(vf, vsqrtq_f32(a.r[i]));
+}
+V_FUNCTION vf v_fma(vf a, vf b, vf c) {
+    V_QUARTERS(vf, vfmaq_f32(c.r[i], a.r[i], b.r[i]));
+}
+// NEON's own minimum and maximum order zeros by sign and prefer NaN.
+V_FUNCTION vf v_max(vf a, vf b) {
+    V_QUARTERS(vf, vbslq_f32(vcgtq_f32(a.r[i], b.r[i]), a.r[i], b.r[i]));
+}
+V_FUNCTION vf v_min(vf a, vf b) {
+    V_QUARTERS(vf, vbslq_f32(vcltq_f32(a.r[i], b.r[i]), a.r[i], b.r[i]));
+}
+V_FUNCTION vf v_round(vf a) {
+    V_QUARTERS(vf, vrndnq_f32(a.r[i]));
+}
+V_FUNCTION vf v_floor(vf a) {
+    V_QUARTERS(vf, vrndmq_f32(a.r[i]));
+}
+V_FUNCTION vf v_ceil(vf a) {
+    V_QUARTERS(vf, vrndpq_f32(a.r[i]));
+}
+V_FUNCTION vf v_abs(vf a) {
+    V_QUARTERS(vf, vabsq_f32(a.r[i]));
+}
+V_FUNCTION vf v_neg(vf a) {
+    V_QUARTERS(vf, vnegq_f32(a.r[i]));
+}
+V_FUNCTION vm v_less(vf a, vf b) {
+    V_QUARTERS(vm, vcltq_f32(a.r[i], b.r[i]));
+}
+V_FUNCTION vm v_equal(vf a, vf b) {
+    V_QUARTERS(vm, vceqq_f32(a.r[i], b.r[i]));
+}
+V_FUNCTION vm v_is_nan(vf a) {
+    V_QUARTERS(vm, vmvnq_u32(vceqq_f32(a.r[i], a.r[i])));
+}
+V_FUNCTION vf v_select(vm m, vf yes, vf no) {
+    V_QUARTERS(vf, vbslq_f32(m.r[i], yes.r[i], no.r[i]));
+}
+V_FUNCTION vf v_copy_sign(vf magnitude, vf sign) {
+    V_QUARTERS(vf, vbslq_f32(vdupq_n_u32(0x80000000u), sign.r[i], magnitude.r[i]));
+}
+V_FUNCTION vf v_power_of_2(vf biased, uint32_t bias, int halves, int half) {
+    vf y;
+    for (int i = 0; i < 4; i++) {
+        int32x4_t n = vsubq_s32(vreinterpretq_s32_f32(biased.r[i]), vdupq_n_s32((int32_t)bias));
+        if (halves == 2) {
+            int32x4_t first = vshrq_n_s32(n, 1);
+            n = half == 0 ? first : vsubq_s32(n, first);
+        }
+        y.r[i] = vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(n, vdupq_n_s32(127)), 23));
+    }
+    return y;
+}
+V_FUNCTION vf v_load_s8_all(const int8_t *p) {
+    int16x8_t low = vmovl_s8(vld1_s8(p)), high = vmovl_s8(vld1_s8(p + 8));
+    return (vf){{vcvtq_f32_s32(vmovl_s16(vget_low_s16(low))), vcvtq_f32_s32(vmovl_high_s16(low)),
+        vcvtq_f32_s32(vmovl_s16(vget_low_s16(high))), vcvtq_f32_s32(vmovl_high_s16(high))}};
+}
+// Converting makes NaN 0; narrowing saturates.
+V_FUNCTION void v_store_s8_all(int8_t *p, vf v) {
+    int16x4_t words[4];
+    for (int i = 0; i < 4; i++) words[i] = vqmovn_s32(vcvtnq_s32_f32(v.r[i]));
+    vst1_s8(p, vqmovn_s16(vcombine_s16(words[0], words[1])));
+    vst1_s8(p + 8, vqmovn_s16(vcombine_s16(words[2], words[3])));
+}
+#undef V_QUARTERS
 
 #else
 

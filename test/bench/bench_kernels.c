@@ -257,8 +257,8 @@ static double measure(
 }
 
 int main(int argc, char **argv) {
-    static const tslim_isa isas[] = {
-        TSLIM_ISA_AVX2, TSLIM_ISA_AVXVNNI, TSLIM_ISA_AVX512, TSLIM_ISA_AVX512VNNI};
+    static const tslim_isa isas[] = {TSLIM_ISA_AVX2, TSLIM_ISA_AVXVNNI, TSLIM_ISA_AVX512,
+        TSLIM_ISA_AVX512VNNI, TSLIM_ISA_NEON, TSLIM_ISA_NEONDOT};
     double seconds = argc > 1 ? atof(argv[1]) : 0.05, clocks = clock_rate();
     tslim_context *ctx;
     if (tslim_context_create(NULL, &ctx) != TSLIM_OK) return 1;

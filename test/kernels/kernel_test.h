@@ -149,8 +149,8 @@ static inline void run_step_at(tslim_context *ctx, tslim_isa isa, const tsl_step
     tsl_arena_clear(&arena);
 }
 
-static const tslim_isa test_levels[] = {
-    TSLIM_ISA_PORTABLE, TSLIM_ISA_AVX2, TSLIM_ISA_AVXVNNI, TSLIM_ISA_AVX512, TSLIM_ISA_AVX512VNNI};
-enum { N_TEST_LEVELS = 5 };
+static const tslim_isa test_levels[] = {TSLIM_ISA_PORTABLE, TSLIM_ISA_AVX2, TSLIM_ISA_AVXVNNI,
+    TSLIM_ISA_AVX512, TSLIM_ISA_AVX512VNNI, TSLIM_ISA_NEON, TSLIM_ISA_NEONDOT};
+enum { N_TEST_LEVELS = sizeof(test_levels) / sizeof(test_levels[0]) };
 
 #endif

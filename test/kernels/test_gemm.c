@@ -57,8 +57,8 @@ static size_t n_levels;
 
 static int find_levels(void **unused) {
     (void)unused;
-    static const tslim_isa isas[] = {
-        TSLIM_ISA_AVX2, TSLIM_ISA_AVXVNNI, TSLIM_ISA_AVX512, TSLIM_ISA_AVX512VNNI};
+    static const tslim_isa isas[] = {TSLIM_ISA_AVX2, TSLIM_ISA_AVXVNNI, TSLIM_ISA_AVX512,
+        TSLIM_ISA_AVX512VNNI, TSLIM_ISA_NEON, TSLIM_ISA_NEONDOT};
     for (size_t i = 0; i < sizeof(isas) / sizeof(isas[0]); i++) {
         if (!tslim_isa_available(isas[i])) {
             print_message("no %s here\n", tslim_isa_name(isas[i]));

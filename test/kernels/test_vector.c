@@ -19,8 +19,8 @@
 
 enum { CAPACITY = 4096 };
 
-static const tslim_isa isas[] = {
-    TSLIM_ISA_PORTABLE, TSLIM_ISA_AVX2, TSLIM_ISA_AVXVNNI, TSLIM_ISA_AVX512, TSLIM_ISA_AVX512VNNI};
+static const tslim_isa isas[] = {TSLIM_ISA_PORTABLE, TSLIM_ISA_AVX2, TSLIM_ISA_AVXVNNI, TSLIM_ISA_AVX512,
+    TSLIM_ISA_AVX512VNNI, TSLIM_ISA_NEON, TSLIM_ISA_NEONDOT};
 static guarded memory[5];
 static tsl_rng rng;
 
