@@ -413,8 +413,8 @@ static void add_conv(proto *g, const char *x, const char *w, const char *y, int6
     proto_message(g, ONNX_GRAPH_NODE, &node);
 }
 
-// x[1,2,4,4] -> p = Conv -> a = Conv -> b = a with a convolution by weights that are captured, in a Loop, or in an If
-// that is decided -> y = Conv, i = NonZero(Relu(y)).
+// x[1,2,4,4] -> p = Conv -> a = Conv -> b = a with a convolution by weights that are captured, in a Loop, or
+// in an If that is decided -> y = Conv, i = NonZero(Relu(y)).
 static void open_convolutions(bool loop) {
     static proto g, body, other, node;
     memset(&g, 0, sizeof(g));
