@@ -22,6 +22,16 @@ from onnx import TensorProto, helper, numpy_helper
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
 CONSTANT_TYPES = {TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.INT64, TensorProto.INT32}
 LIBRARY_MAX_OPSET = 21
+# Sizes that only the data decides are '?' here; bodies of nodes and an inverse transform are not probed by themselves:
+# check_node_tests.py runs them.
+DATA_DECIDES = ("test_compress", "test_nonmaxsuppression", "test_nonzero", "test_unique")
+NOT_PROBED = ("(If)", "(Loop)", "(Scan)", "(DFT): an inverse transform")
+
+
+def is_left_to_the_run(line):
+    return line.startswith(DATA_DECIDES) and "?" in line or any(text in line for text in NOT_PROBED)
+
+
 # What is said to be unsupported on purpose: the text that the message must hold.
 UNSUPPORTED = ["spatial dims (1 and 2 are supported)", "keep_aspect_ratio_policy", "tf_crop_and_resize",
                "scales in blocks", "a cast to type", "a range of bfloat16 numbers", "a range of float16 numbers",
@@ -178,7 +188,7 @@ def check(what, probe, cases, least):
         print(f"{what}: {len(cases)} nodes, at least {least} were expected")
         return False
     lines = subprocess.run([probe], input="\n".join(cases) + "\n", text=True, stdout=subprocess.PIPE).stdout.splitlines()
-    wrong = [line for line in lines[:-1] if not any(text in line for text in UNSUPPORTED)]
+    wrong = [line for line in lines[:-1] if not any(text in line for text in UNSUPPORTED) and not is_left_to_the_run(line)]
     print("\n".join(wrong + [f"{what}: {lines[-1]}, {len(lines) - 1 - len(wrong)} of them unsupported on purpose"]))
     return not wrong and lines[-1].startswith(f"{len(cases)} nodes")
 
