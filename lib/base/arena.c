@@ -8,7 +8,9 @@
 
 #include "base/checked.h"
 
-#define BLOCK_SIZE ((size_t)16384)
+// Blocks double from the first on: a model can have very many small graphs within its nodes, and each has an arena.
+#define FIRST_BLOCK ((size_t)1024)
+#define LARGEST_BLOCK ((size_t)16384)
 #define HEADER_SIZE ((size_t)64)
 
 struct tsl_arena_block {
@@ -49,8 +51,10 @@ static tsl_arena_block *add_block(tsl_arena *arena, size_t content) {
 static void *allocate_aligned(tsl_arena *arena, size_t size, size_t alignment) {
     void *memory = arena->blocks ? take(arena->blocks, size, alignment) : NULL;
     if (memory) return memory;
-    bool large = size > BLOCK_SIZE / 4;
-    tsl_arena_block *block = add_block(arena, large ? size : BLOCK_SIZE);
+    size_t next = arena->blocks ? 2 * arena->blocks->size : FIRST_BLOCK;
+    if (next > LARGEST_BLOCK) next = LARGEST_BLOCK;
+    bool large = size > next / 4;
+    tsl_arena_block *block = add_block(arena, large ? size : next);
     if (!block) return NULL;
     if (large && arena->blocks) {
         // Behind the newest, whose free room stays in use.
