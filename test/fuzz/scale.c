@@ -5,6 +5,8 @@
 //     fuzz_scale [nodes]
 //
 // prints the seconds of each kind of model.
+#include <limits.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -247,9 +249,16 @@ static double seconds_of(const kind *k, uint32_t n, const char *path) {
         fprintf(stderr, "%s: cannot be made: %s\n", k->name, tslim_context_message(context));
         exit(1);
     }
-    clock_t start = clock();
-    tslim_status status = use(context, path);
-    double seconds = (double)(clock() - start) / CLOCKS_PER_SEC;
+    // The lesser of two: the first may have to ask the system for memory that the second finds in the heap,
+    // and which of both sizes does depends on what ran before.
+    tslim_status status = TSLIM_OK;
+    double seconds = 0;
+    for (int attempt = 0; attempt < 2; attempt++) {
+        clock_t start = clock();
+        status = use(context, path);
+        double taken = (double)(clock() - start) / CLOCKS_PER_SEC;
+        if (attempt == 0 || taken < seconds) seconds = taken;
+    }
     if (status != k->expected) {
         fprintf(stderr, "%s of %u: %s: %s\n", k->name, n, tslim_status_name(status),
             tslim_context_message(context));
@@ -264,6 +273,10 @@ int main(int argc, char **argv) {
     uint32_t nodes = argc > 1 ? (uint32_t)strtoul(argv[1], NULL, 10) : NODES;
     char folder[] = "/tmp/fuzz_scale_XXXXXX", path[64];
     if (nodes < 8 || !mkdtemp(folder)) return 1;
+    // Freed memory stays in the heap: what the system takes to give and take pages is not the library's work,
+    // and only the larger of two models makes it do so.
+    mallopt(M_TRIM_THRESHOLD, INT_MAX);
+    mallopt(M_MMAP_THRESHOLD, 32 << 20);
     int failures = 0;
     for (size_t i = 0; i < 2 * sizeof(kinds) / sizeof(*kinds); i++) {
         const kind *k = &kinds[i / 2];
