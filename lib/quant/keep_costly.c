@@ -10,12 +10,14 @@
 #define ALLOWED_NOISE 1e-3
 // Less than this part of it is not worth a float node.
 #define LEAST_NOISE (ALLOWED_NOISE / 20)
-// The share of the multiply-adds that may stay in float for that.
-#define BUDGET 0.05
+// The share of the multiply-adds, and of the weights, that may stay in float for that: a fully connected layer has little
+// work and most of the file.
+#define MACS_BUDGET 0.05
+#define WEIGHTS_BUDGET 0.1
 
 typedef struct candidate {
     uint32_t node;
-    double noise, macs;
+    double noise, macs, weights;
 } candidate;
 
 static double loss_for_work(const candidate *c) {
@@ -30,13 +32,21 @@ static int by_loss(const void *a, const void *b) {
     return x->node < y->node ? -1 : 1;
 }
 
+static double count_weights(const tslim_graph *graph, const tsl_node *node) {
+    const tsl_value *weights = tsl_node_input(graph, node, 1);
+    return weights && tsl_value_is_constant(weights) ? (double)weights->bytes : 0;
+}
+
 static uint32_t find_candidates(const tsl_quantizer *q, const char *const *reasons, candidate *candidates) {
     uint32_t count = 0;
     for (uint32_t i = 0; i < q->calibration->n_costs; i++) {
         const tsl_calibration_cost *cost = &q->calibration->costs[i];
         uint32_t node = tsl_graph_find_node(q->graph, cost->node);
         if (node == TSL_NONE || reasons[node] || !tsl_is_product(q->graph->nodes[node].op)) continue;
-        candidates[count++] = (candidate){.node = node, .noise = cost->noise, .macs = (double)cost->macs};
+        candidates[count++] = (candidate){.node = node,
+            .noise = cost->noise,
+            .macs = (double)cost->macs,
+            .weights = count_weights(q->graph, &q->graph->nodes[node])};
     }
     return count;
 }
@@ -47,15 +57,19 @@ tslim_status tsl_keep_costly(tsl_quantizer *q, const char **reasons) {
     TSL_REQUIRE_MEMORY(candidates, q->calibration->n_costs * sizeof(*candidates));
     uint32_t count = find_candidates(q, reasons, candidates);
     qsort(candidates, count, sizeof(*candidates), by_loss);
-    double noise = 0, macs = 0, spent = 0;
+    double noise = 0, macs = 0, weights = 0, spent_macs = 0, spent_weights = 0;
     for (uint32_t i = 0; i < count; i++) {
         noise += candidates[i].noise;
         macs += candidates[i].macs;
+        weights += candidates[i].weights;
     }
     for (uint32_t i = 0; i < count && noise > ALLOWED_NOISE; i++) {
         const candidate *c = &candidates[i];
-        if (c->noise < LEAST_NOISE || spent + c->macs > BUDGET * macs) continue;
-        spent += c->macs;
+        if (c->noise < LEAST_NOISE || spent_macs + c->macs > MACS_BUDGET * macs ||
+            spent_weights + c->weights > WEIGHTS_BUDGET * weights)
+            continue;
+        spent_macs += c->macs;
+        spent_weights += c->weights;
         noise -= c->noise;
         reasons[c->node] = tsl_arena_format(&q->arena,
             "in INT8 it alone leaves %.1f dB at the output, for %.2g %% of the multiply-adds",
