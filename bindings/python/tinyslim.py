@@ -23,6 +23,11 @@ import numpy as np
 MAX_RANK = 8
 _DTYPES = {1: np.float32, 2: np.uint8, 3: np.int8, 4: np.uint16, 5: np.int16, 6: np.int32, 7: np.int64, 9: np.bool_,
            10: np.float16, 11: np.float64, 12: np.uint32, 13: np.uint64}
+try:
+    import ml_dtypes  # numpy itself has no bfloat16
+    _DTYPES[16] = ml_dtypes.bfloat16
+except ImportError:
+    pass
 _CODES = {np.dtype(value): key for key, value in _DTYPES.items()}
 _METHODS = {"minmax": 0, "moving-average": 1, "percentile": 2, "entropy": 3, "mse": 4}
 
@@ -104,6 +109,13 @@ def _shapes(shapes):
     return array, len(named)
 
 
+def _level(isa):
+    level = c_int(0)
+    if isa is not None and _library.tslim_isa_from_name(isa.encode(), byref(level)):
+        raise Error(1, f"no instruction set is called {isa!r}")
+    return level.value
+
+
 class _Handle:
     """Owns one object of the library; the context lives as long as anything made from it."""
 
@@ -119,16 +131,21 @@ class _Handle:
         if status:
             raise Error(status, _library.tslim_context_message(self.context.pointer).decode())
 
+    def _infos(self, ask, count):
+        infos = []
+        for index in range(count):
+            info = _Info()
+            self._check(ask(self.pointer, index, byref(info)))
+            infos.append((info.name.decode(), tuple(info.dims[:info.rank]), np.dtype(_DTYPES[info.dtype])))
+        return infos
+
 
 class Context(_Handle):
     """Threads and instruction set: `threads` 0 takes all cores, `isa` is a name such as "avx2" or None for the best."""
 
     def __init__(self, threads=0, isa=None):
         super().__init__(self, _library.tslim_context_destroy)
-        level = c_int(0)
-        if isa is not None and _library.tslim_isa_from_name(isa.encode(), byref(level)):
-            raise Error(1, f"no instruction set is called {isa!r}")
-        options = _options(_ContextOptions, _library.tslim_context_options_init, n_threads=threads, isa=level.value)
+        options = _options(_ContextOptions, _library.tslim_context_options_init, n_threads=threads, isa=_level(isa))
         status = _library.tslim_context_create(byref(options), byref(self.pointer))
         if status:
             raise Error(status, f"no context with {threads} threads and instruction set {isa or 'default'}")
@@ -164,6 +181,11 @@ class Graph(_Handle):
             self._check(_library.tslim_graph_load_file(
                 self.context.pointer, os.fsencode(source), byref(self.pointer)))
 
+    @property
+    def inputs(self):
+        """[(name, shape, dtype)]; a dim of -1 is not known."""
+        return self._infos(_library.tslim_graph_input_info, _library.tslim_graph_input_count(self.pointer))
+
     def save(self, path):
         """As ONNX or .tslim, by the ending of `path`."""
         self._check(_library.tslim_graph_save_file(self.pointer, os.fsencode(path), 0))
@@ -190,8 +212,8 @@ class Graph(_Handle):
         """To INT8, in place, with the defaults."""
         self._check(_library.tslim_quantize(self.pointer, calibration.pointer, None, None, None))
 
-    def session(self, shapes=None, fusion=True):
-        return Session(self, shapes, fusion)
+    def session(self, shapes=None, fusion=True, isa=None):
+        return Session(self, shapes, fusion, isa)
 
 
 class Dataset(_Handle):
@@ -221,23 +243,15 @@ class Calibration(_Handle):
 class Session(_Handle):
     """A graph planned for one set of input shapes. One thread at a time."""
 
-    def __init__(self, graph, shapes=None, fusion=True):
+    def __init__(self, graph, shapes=None, fusion=True, isa=None):
         super().__init__(graph.context, _library.tslim_session_destroy)
         self._kept = getattr(graph, "_kept", None)
         array, count = _shapes(shapes)
         options = _options(_SessionOptions, _library.tslim_session_options_init, shapes=array, n_shapes=count,
-                           no_fusion=not fusion)
+                           no_fusion=not fusion, isa=_level(isa))
         self._check(_library.tslim_session_create(graph.pointer, byref(options), byref(self.pointer)))
         self._n_inputs = _library.tslim_session_input_count(self.pointer)
         self._n_outputs = _library.tslim_session_output_count(self.pointer)
-
-    def _infos(self, ask, count):
-        infos = []
-        for index in range(count):
-            info = _Info()
-            self._check(ask(self.pointer, index, byref(info)))
-            infos.append((info.name.decode(), tuple(info.dims[:info.rank]), np.dtype(_DTYPES[info.dtype])))
-        return infos
 
     @property
     def inputs(self):
@@ -247,6 +261,11 @@ class Session(_Handle):
     @property
     def outputs(self):
         return self._infos(_library.tslim_session_output_info, self._n_outputs)
+
+    def resize(self, shapes):
+        """Plans anew for other input shapes; on failure the session stays as it was."""
+        array, count = _shapes(shapes)
+        self._check(_library.tslim_session_resize(self.pointer, array, count))
 
     @property
     def arena_bytes(self):
@@ -280,7 +299,7 @@ def _copied(tensor):
 for _name, _type in {"tslim_context_message": c_char_p, "tslim_isa_name": c_char_p, "tslim_dataset_count": c_uint64,
                      "tslim_session_arena_bytes": c_size_t}.items():
     getattr(_library, _name).restype = _type
-for _name in ("tslim_session_input_count", "tslim_session_output_count", "tslim_context_threads", "tslim_context_isa",
+for _name in ("tslim_graph_input_count", "tslim_session_input_count", "tslim_session_output_count", "tslim_context_threads", "tslim_context_isa",
               "tslim_session_arena_bytes", "tslim_isa_name", "tslim_dataset_count", "tslim_context_message"):
     getattr(_library, _name).argtypes = [c_int] if _name == "tslim_isa_name" else [c_void_p]
 for _name in ("context", "graph", "dataset", "calibration", "session"):

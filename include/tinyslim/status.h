@@ -15,7 +15,7 @@ typedef enum tslim_status {
     TSLIM_ERROR_LIMIT = 3, /**< over a limit of the context */
     TSLIM_ERROR_IO = 4, /**< the system could not open, read, write or rename */
     TSLIM_ERROR_BAD_FILE = 5, /**< malformed, truncated or hostile content */
-    TSLIM_ERROR_UNSUPPORTED = 6, /**< well-formed, but not implemented */
+    TSLIM_ERROR_UNSUPPORTED = 6, /**< well-formed, but beyond what this version can do */
     TSLIM_ERROR_UNAVAILABLE = 7, /**< the backend or instruction set is not on this machine */
     TSLIM_ERROR_CANCELLED = 8, /**< a progress callback asked to stop */
     TSLIM_ERROR_INTERNAL = 70 /**< a bug in the library: please report it */

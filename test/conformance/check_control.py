@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """If, Loop, Scan, and shapes that depend on data, against ONNX Runtime: each model over several runs in one session,
 as it is, and again from the files that the library writes of it (ONNX, .tslim, optimized .tslim)."""
-import ctypes
 import os
 import sys
 import tempfile
@@ -397,16 +396,10 @@ def compare(what, model, runs, wanted):
 
 def saved(model, path, optimized):
     """What the library writes of a model."""
-    encoded = model.SerializeToString()
-    graph = ctypes.c_void_p()
-    library.check(library.library.tslim_graph_load_memory(
-        library.context, encoded, ctypes.c_size_t(len(encoded)), ctypes.byref(graph)))
-    try:
-        if optimized:
-            library.check(library.library.tslim_graph_optimize(graph))
-        library.check(library.library.tslim_graph_save_file(graph, path.encode(), 0))
-    finally:
-        library.library.tslim_graph_destroy(graph)
+    graph = library.tinyslim.Graph(model.SerializeToString())
+    if optimized:
+        graph.optimize()
+    graph.save(path)
     with open(path, "rb") as file:
         return file.read()
 
