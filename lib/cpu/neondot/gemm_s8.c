@@ -48,7 +48,12 @@ TSL_INLINE void tile(
     for (int r = 0; r < rows; r++) {
         a[r] = (const char *)g->a + g->a_row[row + (size_t)r];
         TSL_UNROLL
-        for (int v = 0; v < 4; v++) sum[r][v] = first[v];
+        for (int v = 0; v < 4; v++) {
+            sum[r][v] = first[v];
+            if (g->a_sum)
+                sum[r][v] = vmlaq_n_s32(
+                    sum[r][v], vld1q_s32(g->w_zero + channel + (size_t)(4 * v)), g->a_sum[row + (size_t)r]);
+        }
     }
     const int8_t *w = g->w + panel * g->panel_stride;
     for (size_t t = 0; t < g->n_taps; t++) {
