@@ -152,7 +152,7 @@ static tslim_status become_with_attrs(expander *e, tsl_op op, uint32_t n_inputs,
     for (uint32_t i = 0; i < e->attrs.count; i++) {
         bool keep = true;
         for (const char *const *name = without; *name; name++)
-            keep = keep && strcmp(e->attrs.items[i].name, *name);
+            keep = keep && strcmp(e->attrs.items[i].name, *name) != 0;
         if (keep) kept.items[kept.count++] = e->attrs.items[i];
     }
     e->graph->nodes[e->n].attrs = kept;

@@ -17,7 +17,7 @@ import numpy as np
 import ocr_data
 import ocr_score
 
-FOLDER = os.environ.get("TSLIM_MODELS", ".")
+FOLDERS = [os.environ.get(name, ".") for name in ("TSLIM_MODELS", "TSLIM_OLDER_MODELS")]
 TINYSLIM = os.environ.get("TINYSLIM", "tinyslim")
 TEST_SEED, CALIBRATION_SEED = 1, 2
 
@@ -102,7 +102,7 @@ def quantize(model, data, flags):
 
 def measure(name, data, options):
     file, kind, most_lost = MODELS[name]
-    model = os.path.join(FOLDER, file + ".onnx")
+    model = next(path for folder in FOLDERS if os.path.exists(path := os.path.join(folder, file + ".onnx")))
     characters = ocr_score.dictionary(model) if kind == "rec" else None
     row = {"model": name, "count": len(data.images)}
     row["float"] = data.score(lambda x: run_tinyslim(model, x, data.folder), characters)

@@ -14,15 +14,17 @@ if ! dpkg-query -W "${fonts[@]}" >/dev/null 2>&1; then
 fi
 "$PYTHON" -c 'import PIL, cv2' 2>/dev/null ||
   "$PYTHON" -m pip install -q --disable-pip-version-check pillow opencv-python-headless
-# The older models.
-if [ ! -f "$TSLIM_MODELS/ch_PP-OCRv3_rec_infer.onnx" ]; then
+# The older models, in a folder of their own: the tests run over all models of the other.
+older=$TSLIM_CACHE/ocr-models
+if [ ! -f "$older/ch_PP-OCRv3_rec_infer.onnx" ]; then
+  mkdir -p "$older"
   wheels=$(mktemp -d)
   "$PYTHON" -m pip download -q --disable-pip-version-check --no-deps -d "$wheels" rapidocr-onnxruntime==1.2.3
-  unzip -qnjd "$TSLIM_MODELS" "$wheels"/*.whl '*PP-OCRv3*.onnx'
+  unzip -qnjd "$older" "$wheels"/*.whl '*PP-OCRv3*.onnx'
   rm -rf "$wheels"
 fi
 
 folder=${TSLIM_BUILD:-build-test}/release
 [ -f "$folder/build.ninja" ] || meson setup "$folder" -Dbuildtype=release >/dev/null
 ninja -C "$folder" tools/tinyslim >/dev/null
-TINYSLIM=$folder/tools/tinyslim exec "$PYTHON" test/ocr/ocr_table.py "$@"
+TSLIM_OLDER_MODELS=$older TINYSLIM=$folder/tools/tinyslim exec "$PYTHON" test/ocr/ocr_table.py "$@"
