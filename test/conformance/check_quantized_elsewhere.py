@@ -4,11 +4,10 @@
 symmetric and not, by tensor and by channel, static and dynamic; and so do the files that the library writes of them.
 
 The reference is ONNX Runtime without its graph optimizations: each quantized value is then just what the file says. A value
-that lies between two steps is rounded apart by another order of operations, and a network multiplies that: ONNX Runtime's
-own optimizations change the outputs by some 36 dB below the signal. The criterion is the signal to noise ratio (SQNR) of all
-outputs against the reference: at least AT_LEAST dB (SMALL_AT_LEAST for a few layers), or at most MARGIN dB less than ONNX
-Runtime's own optimized outputs have, or QUANTIZATION dB above the ratio of the reference against the float model: where
-quantization itself leaves little of the signal, nothing has the reference's outputs but its own order of operations."""
+that lies between two steps is rounded apart by another order of operations, and a network multiplies that: an input that
+differs by 1e-5 has other outputs as well. So each model runs on several inputs, of which some meet no such value. The
+criterion is the median over the inputs of the signal to noise ratio (SQNR) of all outputs against the reference: at least
+AT_LEAST dB (SMALL_AT_LEAST for a few layers), or at most MARGIN dB less than ONNX Runtime's own optimized outputs have."""
 import logging
 import os
 import sys
@@ -25,7 +24,7 @@ import models
 
 logging.disable(logging.WARNING)
 RANDOM = np.random.default_rng(11)
-AT_LEAST, MARGIN, QUANTIZATION, SMALL_AT_LEAST = 30.0, 3.0, 10.0, 55.0
+AT_LEAST, MARGIN, SMALL_AT_LEAST = 30.0, 3.0, 55.0
 TYPES = {"u8": QuantType.QUInt8, "s8": QuantType.QInt8}
 
 
@@ -92,22 +91,25 @@ def sqnr(wanted, given):
     return 150.0 if noise == 0 else 10 * np.log10(signal / noise)
 
 
-def check(name, path, float_path, x, folder, at_least):
-    reference = outputs(path, x)
+def median(references, results):
+    return float(np.median([sqnr(wanted, given) for wanted, given in zip(references, results, strict=True)]))
+
+
+def check(name, path, float_path, inputs, folder, at_least):
+    references = [outputs(path, x) for x in inputs]
     try:
-        theirs = sqnr(reference, outputs(path, x, optimized=True))
+        theirs = median(references, [outputs(path, x, optimized=True) for x in inputs])
     except Exception as error:  # some options make files that it optimizes into what it cannot run
         theirs = np.inf
         print(f"     ONNX Runtime's optimized form of {name}: {str(error)[:90]}")
-    ours = sqnr(reference, models.run(path, x, folder))
     packed, written = os.path.join(folder, "q.tslim"), os.path.join(folder, "q.onnx")
     models.tinyslim("convert", path, "-o", packed)
     models.tinyslim("export", packed, *([] if "dynamic" in name else ["--qdq"]), "-o", written)
-    from_packed = sqnr(reference, models.run(packed, x, folder, names_from=path))
-    from_written = sqnr(reference, outputs(written, x))
-    distance = sqnr(outputs(float_path, x), reference)
-    wanted = min(at_least, theirs - MARGIN, distance + QUANTIZATION)
-    good = min(ours, from_packed, from_written) >= wanted
+    ours = median(references, [models.run(path, x, folder) for x in inputs])
+    from_packed = median(references, [models.run(packed, x, folder, names_from=path) for x in inputs])
+    from_written = median(references, [outputs(written, x) for x in inputs])
+    distance = median([outputs(float_path, x) for x in inputs], references)
+    good = min(ours, from_packed, from_written) >= min(at_least, theirs - MARGIN)
     print(f"{'ok  ' if good else 'FAIL'} {name}: {ours:.1f} dB; as .tslim {from_packed:.1f}, as written ONNX there {from_written:.1f}; "
           f"theirs optimized {theirs:.1f}, against float {distance:.1f}", flush=True)
     return good
@@ -153,18 +155,18 @@ with tempfile.TemporaryDirectory() as folder:
             except Exception as error:
                 print(f"     ONNX Runtime does not quantize {make.__name__}, {words(options)}: {str(error)[:90]}")
                 continue
-            failed += not check(f"{make.__name__}, {words(options)}", quantized, path, samples[0], folder, SMALL_AT_LEAST)
+            failed += not check(f"{make.__name__}, {words(options)}", quantized, path, samples[:3], folder, SMALL_AT_LEAST)
     for name in ("resnet18", "mobilenet_v2", "ch_ppocr_mobile_v2.0_cls_infer", "ch_PP-OCRv4_det_infer", "320n"):
         prepared = os.path.join(folder, "prepared.onnx")
         quant_pre_process(models.path(name), prepared, skip_symbolic_shape=True)
         shape = models.SHAPES[name][0]
-        samples = [models.example(name, shape, seed) for seed in range(3)]
+        samples = [models.example(name, shape, seed) for seed in range(5)]
         for options in LARGE:
             try:
-                quantized = quantize(folder, prepared, samples, options)
+                quantized = quantize(folder, prepared, samples[:3], options)
                 outputs(quantized, samples[0])
             except Exception as error:
                 print(f"     ONNX Runtime fails at {name}, {words(options)}: {str(error)[:90]}")
                 continue
-            failed += not check(f"{name}, {words(options)}", quantized, prepared, samples[0], folder, AT_LEAST)
+            failed += not check(f"{name}, {words(options)}", quantized, prepared, samples, folder, AT_LEAST)
 sys.exit(failed > 0)
