@@ -134,6 +134,11 @@ static tslim_status fill_json(cJSON *json, const inspection *i) {
     for (uint32_t n = 0; n < tslim_graph_history_count(graph); ++n) {
         cJSON_AddItemToArray(history, cJSON_CreateString(tslim_graph_history(graph, n)));
     }
+    cJSON *metadata = cJSON_AddObjectToObject(json, "metadata");
+    for (uint32_t n = 0; n < tslim_graph_metadata_count(graph); ++n) {
+        const char *key = tslim_graph_metadata_key(graph, n);
+        cJSON_AddStringToObject(metadata, key, tslim_graph_metadata(graph, key));
+    }
     TRY(add_nodes(json, i));
     return i->groups ? add_groups(json, i) : TSLIM_OK;
 }
@@ -204,6 +209,10 @@ static tslim_status print_as_text(inspection *i) {
     TRY(print_signature(graph, true));
     for (uint32_t n = 0; n < tslim_graph_history_count(graph); ++n) {
         printf("%-12s  %s\n", "history", tslim_graph_history(graph, n));
+    }
+    for (uint32_t n = 0; n < tslim_graph_metadata_count(graph); ++n) {
+        const char *key = tslim_graph_metadata_key(graph, n);
+        printf("%-12s  %s, %zu bytes\n", "metadata", key, strlen(tslim_graph_metadata(graph, key)));
     }
     TRY(print_nodes(i));
     return i->groups ? print_groups(i) : TSLIM_OK;

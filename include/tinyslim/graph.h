@@ -128,6 +128,17 @@ TSLIM_API uint32_t tslim_graph_history_count(const tslim_graph *graph);
 TSLIM_API const char *tslim_graph_history(const tslim_graph *graph, uint32_t index);
 TSLIM_API tslim_status tslim_graph_history_add(tslim_graph *graph, const char *line);
 
+/**
+ * Texts that a file holds beside its graph (ONNX's metadata_props): a text recognizer's characters, names of
+ * classes. They are kept through every step, in ONNX and .tslim files. NULL when there is no such key, or the
+ * index is out of range. Valid until the entry is set anew, or the graph is destroyed.
+ */
+TSLIM_API const char *tslim_graph_metadata(const tslim_graph *graph, const char *key);
+TSLIM_API uint32_t tslim_graph_metadata_count(const tslim_graph *graph);
+TSLIM_API const char *tslim_graph_metadata_key(const tslim_graph *graph, uint32_t index);
+/** Adds an entry, or replaces the one of that key; both texts are copied. LIMIT over 4,096 entries. */
+TSLIM_API tslim_status tslim_graph_set_metadata(tslim_graph *graph, const char *key, const char *value);
+
 TSLIM_END_DECLS
 
 #endif

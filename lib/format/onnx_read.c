@@ -197,6 +197,23 @@ static bool decode_opset(pb_istream_t *stream, const pb_field_t *field, void **a
     return true;
 }
 
+static tslim_status read_metadata(tsl_onnx_reader *reader, tsl_view view) {
+    tsl_onnx_StringStringEntry entry = tsl_onnx_StringStringEntry_init_zero;
+    tsl_view key_view = {0}, value = {0};
+    const char *key;
+    tsl_proto_want_view(&entry.key, &key_view);
+    tsl_proto_want_view(&entry.value, &value);
+    TSL_TRY(tsl_proto_parse(&reader->proto, view, tsl_onnx_StringStringEntry_fields, &entry, "metadata"));
+    TSL_TRY(tsl_proto_text(&reader->proto, key_view, &key));
+    return tsl_graph_set_metadata_bytes(reader->graph, key, (const char *)value.data, value.size);
+}
+
+static bool decode_metadata(pb_istream_t *stream, const pb_field_t *field, void **arg) {
+    (void)field;
+    tsl_onnx_reader *reader = *arg;
+    return tsl_proto_failed(&reader->proto, read_metadata(reader, tsl_view_take(stream)));
+}
+
 // ---- The model ----
 
 static tslim_status parse_model(tsl_onnx_reader *reader) {
@@ -204,7 +221,8 @@ static tslim_status parse_model(tsl_onnx_reader *reader) {
     tsl_view producer = {0}, all = {reader->file->data, reader->file->size};
     model.graph.funcs.decode = decode_graph;
     model.opset_import.funcs.decode = decode_opset;
-    model.graph.arg = model.opset_import.arg = reader;
+    model.metadata_props.funcs.decode = decode_metadata;
+    model.graph.arg = model.opset_import.arg = model.metadata_props.arg = reader;
     tsl_proto_want_view(&model.producer_name, &producer);
     TSL_TRY(tsl_proto_parse(&reader->proto, all, tsl_onnx_Model_fields, &model, "model"));
     TSL_TRY(tsl_proto_text(&reader->proto, producer, &reader->graph->producer_name));

@@ -395,6 +395,21 @@ static bool encode_opsets(pb_ostream_t *stream, const pb_field_t *field, void *c
     return encoded;
 }
 
+static bool encode_metadata(pb_ostream_t *stream, const pb_field_t *field, void *const *arg) {
+    const tslim_graph *graph = *arg;
+    for (uint32_t i = 0; i < graph->n_metadata; i++) {
+        const tsl_metadata *entry = &graph->metadata[i];
+        tsl_onnx_StringStringEntry message = tsl_onnx_StringStringEntry_init_zero;
+        tsl_proto_text_argument key, value;
+        tsl_proto_put_text(&message.key, &key, entry->key, strlen(entry->key));
+        tsl_proto_put_text(&message.value, &value, entry->value, entry->value_bytes);
+        if (!pb_encode_tag_for_field(stream, field) ||
+            !pb_encode_submessage(stream, tsl_onnx_StringStringEntry_fields, &message))
+            return false;
+    }
+    return true;
+}
+
 static tslim_status encode_model(tslim_graph *graph, const uint8_t *is_initializer, tsl_file_writer *file) {
     graph_argument argument = {graph, is_initializer, graph->n_inputs};
     tsl_onnx_Model model = tsl_onnx_Model_init_zero;
@@ -405,7 +420,8 @@ static tslim_status encode_model(tslim_graph *graph, const uint8_t *is_initializ
     model.graph.funcs.encode = encode_graph;
     model.opset_import.funcs.encode = encode_opsets;
     model.graph.arg = &argument;
-    model.opset_import.arg = graph;
+    model.metadata_props.funcs.encode = encode_metadata;
+    model.opset_import.arg = model.metadata_props.arg = graph;
     pb_ostream_t sizing = PB_OSTREAM_SIZING;
     TSL_REQUIRE(pb_encode(&sizing, tsl_onnx_Model_fields, &model), TSLIM_ERROR_INTERNAL,
         "the model cannot be sized: %s", PB_GET_ERROR(&sizing));

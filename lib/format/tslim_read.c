@@ -390,8 +390,19 @@ typedef struct graph_parts {
     tsl_file_Graph message;
     tsl_view name, preparation;
     tsl_numbers inputs, outputs;
-    tsl_views history, bodies;
+    tsl_views history, metadata, bodies;
 } graph_parts;
+
+static tslim_status read_metadata(file_reader *r, tsl_view view) {
+    tsl_file_Metadata message = tsl_file_Metadata_init_zero;
+    tsl_view key_view = {0}, value = {0};
+    const char *key;
+    tsl_proto_want_view(&message.key, &key_view);
+    tsl_proto_want_view(&message.value, &value);
+    TSL_TRY(tsl_proto_parse(&r->proto, view, tsl_file_Metadata_fields, &message, "metadata"));
+    TSL_TRY(tsl_proto_text(&r->proto, key_view, &key));
+    return tsl_graph_set_metadata_bytes(r->graph, key, (const char *)value.data, value.size);
+}
 
 static tslim_status convert_graph(file_reader *r, const graph_parts *p) {
     tslim_graph *graph = r->graph;
@@ -407,6 +418,7 @@ static tslim_status convert_graph(file_reader *r, const graph_parts *p) {
         TSL_TRY(tsl_proto_text(&r->proto, p->history.items[i], &line));
         TSL_TRY(tslim_graph_history_add(graph, line));
     }
+    for (size_t i = 0; i < p->metadata.count; i++) TSL_TRY(read_metadata(r, p->metadata.items[i]));
     return TSLIM_OK;
 }
 
@@ -418,6 +430,7 @@ static tslim_status read_graph(file_reader *r, tsl_view message, tsl_views *bodi
     tsl_proto_want_varints(&p.message.inputs, &p.inputs, &r->proto);
     tsl_proto_want_varints(&p.message.outputs, &p.outputs, &r->proto);
     tsl_proto_want_views(&p.message.history, &p.history, &r->proto);
+    tsl_proto_want_views(&p.message.metadata, &p.metadata, &r->proto);
     tsl_proto_want_views(&p.message.bodies, &p.bodies, &r->proto);
     p.message.values.funcs.decode = decode_value;
     p.message.nodes.funcs.decode = decode_node;
@@ -429,6 +442,7 @@ static tslim_status read_graph(file_reader *r, tsl_view message, tsl_views *bodi
     tsl_numbers_free(&p.inputs);
     tsl_numbers_free(&p.outputs);
     tsl_views_free(&p.history);
+    tsl_views_free(&p.metadata);
     if (bodies)
         *bodies = p.bodies;
     else

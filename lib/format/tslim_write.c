@@ -223,6 +223,21 @@ static bool encode_history(pb_ostream_t *stream, const pb_field_t *field, void *
     return true;
 }
 
+static bool encode_metadata(pb_ostream_t *stream, const pb_field_t *field, void *const *arg) {
+    const tslim_graph *graph = *arg;
+    for (uint32_t i = 0; i < graph->n_metadata; i++) {
+        const tsl_metadata *entry = &graph->metadata[i];
+        tsl_file_Metadata message = tsl_file_Metadata_init_zero;
+        tsl_proto_text_argument key, value;
+        tsl_proto_put_text(&message.key, &key, entry->key, strlen(entry->key));
+        tsl_proto_put_text(&message.value, &value, entry->value, entry->value_bytes);
+        if (!pb_encode_tag_for_field(stream, field) ||
+            !pb_encode_submessage(stream, tsl_file_Metadata_fields, &message))
+            return false;
+    }
+    return true;
+}
+
 typedef struct file_graphs {
     tslim_context *ctx;
     encoder *items;
@@ -255,7 +270,8 @@ static bool encode_graph(
     message.preparation.funcs.encode = encode_preparation;
     message.preparation.arg = preparation.given;
     message.history.funcs.encode = encode_history;
-    message.history.arg = whole.given;
+    message.metadata.funcs.encode = encode_metadata;
+    message.history.arg = message.metadata.arg = whole.given;
     if (graphs) {
         message.bodies.funcs.encode = encode_bodies;
         message.bodies.arg = all.given;

@@ -113,8 +113,8 @@ static bool copy_contents(const tslim_graph *from, tslim_graph *to) {
     to->n_history = from->n_history;
     for (uint32_t i = 0; !failed && i < to->n_history; i++)
         to->history[i] = copy_text(arena, from->history[i], &failed);
-    if (failed ||
-        !tsl_grow(to->ctx, (void **)&to->values, &to->values_capacity, from->n_values, sizeof(tsl_value)) ||
+    if (failed || tsl_graph_copy_metadata(from, to) != TSLIM_OK) return false;
+    if (!tsl_grow(to->ctx, (void **)&to->values, &to->values_capacity, from->n_values, sizeof(tsl_value)) ||
         !tsl_grow(to->ctx, (void **)&to->nodes, &to->nodes_capacity, from->n_nodes, sizeof(tsl_node)))
         return false;
     for (uint32_t i = 0; i < from->n_values; i++) {

@@ -66,6 +66,12 @@ typedef struct tsl_node {
     uint64_t macs; // filled by tslim_graph_measure
 } tsl_node;
 
+// `value` ends with a NUL that does not count; it may hold others.
+typedef struct tsl_metadata {
+    const char *key, *value;
+    size_t value_bytes;
+} tsl_metadata;
+
 struct tslim_graph {
     tslim_context *ctx;
     tsl_arena arena; // names, attributes, input and output lists, small arrays
@@ -89,6 +95,8 @@ struct tslim_graph {
     tslim_input_preparation preparation;
     const char **history;
     uint32_t n_history;
+    tsl_metadata *metadata; // what the trainer's tool wrote into the file beside the graph, in its order
+    uint32_t n_metadata;
     // Folded, fused and packed: ready to run, no longer to be pruned or quantized.
     bool optimized;
     // A buffer that borrowed weights lie in is kept by each such value; this is the file itself.
@@ -106,6 +114,11 @@ tslim_status tsl_graph_add_value(tslim_graph *graph, const char *name, tslim_dty
 // graph is shared by a clone.
 tslim_status tsl_graph_add_constant(tslim_graph *graph, const char *name, tslim_dtype dtype, uint32_t rank,
     const int64_t *dims, uint32_t *id, void **data);
+
+// Adds or replaces an entry of the metadata, or all those of another graph.
+tslim_status tsl_graph_set_metadata_bytes(
+    tslim_graph *graph, const char *key, const char *value, size_t value_bytes);
+tslim_status tsl_graph_copy_metadata(const tslim_graph *from, tslim_graph *to);
 
 // Appends a node with room for inputs (all TSL_NONE) and outputs; the caller fills inputs. outputs are set
 // here and their values' producer with them. The name is copied and made unique.

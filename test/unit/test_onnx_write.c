@@ -158,6 +158,43 @@ static void test_quantized(void **state) {
     tslim_graph_destroy(graph);
 }
 
+static void expect_metadata(const tslim_graph *graph) {
+    assert_int_equal(tslim_graph_metadata_count(graph), 3);
+    assert_string_equal(tslim_graph_metadata_key(graph, 0), "character");
+    assert_string_equal(tslim_graph_metadata(graph, "character"), "a\n\xe7\x9a\x84");
+    assert_string_equal(tslim_graph_metadata(graph, "empty"), "");
+    assert_string_equal(tslim_graph_metadata(graph, ""), "no key");
+    assert_null(tslim_graph_metadata(graph, "other"));
+    assert_null(tslim_graph_metadata_key(graph, 3));
+}
+
+static void test_metadata(void **state) {
+    (void)state;
+    tslim_graph *graph = make_quantized(ctx), *clone, *from_tslim;
+    check(tslim_graph_set_metadata(graph, "character", "of an older model"));
+    check(tslim_graph_set_metadata(graph, "empty", ""));
+    check(tslim_graph_set_metadata(graph, "", "no key"));
+    check(tslim_graph_set_metadata(graph, "character", "a\n\xe7\x9a\x84"));
+    check(tslim_graph_clone(graph, &clone));
+    expect_metadata(clone);
+    tslim_graph *from_onnx = write_and_load(clone);
+    expect_metadata(from_onnx);
+    check(tslim_graph_save_file(from_onnx, path, TSLIM_FORMAT_TSLIM));
+    check(tslim_graph_load_file(ctx, path, &from_tslim));
+    expect_metadata(from_tslim);
+    tslim_graph_destroy(from_tslim);
+    tslim_graph_destroy(from_onnx);
+    tslim_graph_destroy(clone);
+    for (int i = 0; i < 4093; i++) {
+        char key[16];
+        snprintf(key, sizeof(key), "key %d", i);
+        check(tslim_graph_set_metadata(graph, key, "x"));
+    }
+    assert_int_equal(tslim_graph_set_metadata(graph, "one more", ""), TSLIM_ERROR_LIMIT);
+    assert_int_equal(tslim_graph_set_metadata(graph, NULL, ""), TSLIM_ERROR_INVALID_ARGUMENT);
+    tslim_graph_destroy(graph);
+}
+
 // The two clamps of one convolution after the other, in the form of an opset.
 static void expect_clamp(uint32_t opset, float lo, float hi, const char *operators, bool operands) {
     uint32_t x;
@@ -312,6 +349,7 @@ static int tear_down(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_quantized),
+        cmocka_unit_test(test_metadata),
         cmocka_unit_test(test_clamps),
         cmocka_unit_test(test_own_operators),
         cmocka_unit_test(test_unknown_operator_keeps_its_opset),
