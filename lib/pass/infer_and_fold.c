@@ -52,7 +52,7 @@ static bool take_from_budget(const tslim_graph *graph, const tsl_node *node, uin
 typedef struct walk {
     const tsl_folding *folding;
     uint64_t budget;
-    bool changed, inlined;
+    bool changed, unordered; // nodes were removed; appended that belong in between
 } walk;
 
 static tslim_status fold(walk *w, tslim_graph *graph, uint32_t n) {
@@ -75,13 +75,16 @@ static tslim_status visit(walk *w, tslim_graph *graph, uint32_t n) {
         bool inlined;
         uint32_t first = graph->n_nodes;
         TSL_TRY(tsl_pass_infer_bodies(graph, n, w->folding, &inlined));
-        w->inlined |= inlined;
+        w->unordered |= inlined;
         uint32_t end = graph->n_nodes;
         for (uint32_t m = first; m < end; m++) TSL_TRY(visit(w, graph, m));
         if (inlined) return TSLIM_OK;
     }
+    bool split;
+    TSL_TRY(tsl_pass_split_residual(graph, n, &split));
+    w->unordered |= split;
     TSL_TRY(tsl_infer_node(graph, n));
-    return fold(w, graph, n);
+    return split ? visit(w, graph, graph->n_nodes - 1) : fold(w, graph, n);
 }
 
 tslim_status tsl_pass_infer_and_fold_with(tslim_graph *graph, const tsl_folding *folding) {
@@ -91,8 +94,8 @@ tslim_status tsl_pass_infer_and_fold_with(tslim_graph *graph, const tsl_folding 
     uint32_t n_nodes = graph->n_nodes;
     for (uint32_t n = 0; n < n_nodes && status == TSLIM_OK; n++) status = visit(&w, graph, n);
     // After a failure, too: a branch that does not fit stays a valid graph.
-    tslim_status tidied = w.inlined ? tsl_graph_sort(graph) : TSLIM_OK;
-    if (tidied == TSLIM_OK && (w.changed || w.inlined)) tidied = tsl_graph_compact(graph);
+    tslim_status tidied = w.unordered ? tsl_graph_sort(graph) : TSLIM_OK;
+    if (tidied == TSLIM_OK && (w.changed || w.unordered)) tidied = tsl_graph_compact(graph);
     return status == TSLIM_OK ? tidied : status;
 }
 

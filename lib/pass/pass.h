@@ -28,6 +28,10 @@ tslim_status tsl_pass_infer_and_fold_with(tslim_graph *graph, const tsl_folding 
 // them.
 tslim_status tsl_pass_infer_bodies(tslim_graph *graph, uint32_t n, const tsl_folding *folding, bool *inlined);
 
+// For node n, whose other operands' shapes are known: a residual that is not as large as the product becomes
+// an Add behind it again, the last of the graph's nodes.
+tslim_status tsl_pass_split_residual(tslim_graph *graph, uint32_t n, bool *split);
+
 // float16 and bfloat16 values between the graph's ends become float. Infers shapes itself; a graph without
 // halves is left as it is.
 tslim_status tsl_pass_widen_halves(tslim_graph *graph);
