@@ -28,19 +28,23 @@ typedef struct offsets {
     ptrdiff_t a[MAX_ROWS], c[MAX_ROWS], z[MAX_ROWS];
 } offsets;
 
-static void gather(const tsl_rows *rows, size_t first, size_t count, offsets *o) {
-    size_t at[3] = {first / rows->count[2] / rows->count[1], first / rows->count[2] % rows->count[1],
-        first % rows->count[2]};
-    for (size_t i = 0; i < count; i++) {
-        ptrdiff_t b = (ptrdiff_t)at[0], y = (ptrdiff_t)at[1], x = (ptrdiff_t)at[2];
-        o->a[i] = b * rows->a[0] + y * rows->a[1] + x * rows->a[2];
-        o->c[i] = b * rows->c[0] + y * rows->c[1] + x * rows->c[2];
-        o->z[i] = b * rows->z[0] + y * rows->z[1] + x * rows->z[2];
-        if (++at[2] < rows->count[2]) continue;
-        at[2] = 0;
-        if (++at[1] < rows->count[1]) continue;
-        at[1] = 0;
-        at[0]++;
+// start, start + step, ...
+static void fill(ptrdiff_t *to, ptrdiff_t start, ptrdiff_t step, size_t count) {
+    for (size_t i = 0; i < count; i++, start += step) to[i] = start;
+}
+
+// Row by row of the output: pixels of a thin layer take little longer than their offsets.
+static void gather(const tsl_rows *rows, size_t first, size_t count, bool residual, offsets *o) {
+    const size_t columns = rows->count[2];
+    size_t line = first / columns, column = first % columns;
+    for (size_t i = 0, run; i < count; i += run, line++, column = 0) {
+        const ptrdiff_t b = (ptrdiff_t)(line / rows->count[1]), y = (ptrdiff_t)(line % rows->count[1]),
+                        x = (ptrdiff_t)column;
+        run = columns - column < count - i ? columns - column : count - i;
+        fill(o->a + i, b * rows->a[0] + y * rows->a[1] + x * rows->a[2], rows->a[2], run);
+        fill(o->c + i, b * rows->c[0] + y * rows->c[1] + x * rows->c[2], rows->c[2], run);
+        if (!residual) continue;
+        fill(o->z + i, b * rows->z[0] + y * rows->z[1] + x * rows->z[2], rows->z[2], run);
     }
 }
 
@@ -167,7 +171,7 @@ static void run_pieces(void *data, size_t begin, size_t end, uint32_t worker) {
         q.m = l->n_rows - first_row < l->piece_rows ? l->n_rows - first_row : l->piece_rows;
         size_t rest = g->n - q.panel * TSL_PANEL;
         q.n = rest < l->range_panels * TSL_PANEL ? rest : l->range_panels * TSL_PANEL;
-        gather(&l->product->rows, first_row, q.m, &o);
+        gather(&l->product->rows, first_row, q.m, l->operands->z != NULL, &o);
         if (l->product->coefficients->is_int8)
             run_s8(l, &q);
         else
