@@ -6,8 +6,9 @@
 
 #include "base/checked.h"
 
-// A piece's offsets lie on the stack.
-#define MAX_ROWS ((size_t)256)
+// A piece's offsets lie on the stack. Its rows fill tiles of any level: these have 6, 7, 12 or 14.
+#define MAX_ROWS ((size_t)252)
+#define TILE_ROWS ((size_t)14)
 #define MIN_ROWS ((size_t)48)
 // Activations of a piece stay in the second-level cache while the panels pass over them.
 #define PIECE_BYTES ((size_t)256 * 1024)
@@ -190,9 +191,10 @@ static void divide(loop *l, size_t n_threads) {
     size_t row_bytes = g->k * (l->product->coefficients->is_int8 ? 1 : sizeof(float));
     size_t rows = PIECE_BYTES / (row_bytes ? row_bytes : 1);
     rows = rows < MIN_ROWS ? MIN_ROWS : rows > MAX_ROWS ? MAX_ROWS : rows;
-    // Pieces of equal size.
+    // Pieces of equal size, but for the last.
     l->n_pieces = divide_up(l->n_rows, rows);
     l->piece_rows = divide_up(l->n_rows, l->n_pieces);
+    if (l->n_pieces > 1) l->piece_rows = tsl_round_up(l->piece_rows, TILE_ROWS);
     l->n_pieces = divide_up(l->n_rows, l->piece_rows);
     size_t wanted = n_threads > 1 ? divide_up(n_threads * PIECES_PER_THREAD, l->n_pieces * g->groups) : 1;
     if (wanted > g->panels) wanted = g->panels;
