@@ -29,12 +29,26 @@ typedef struct columns_block {
 
 // `count` values of 4 bytes, repeated for each segment, in the order of the sums; zeros elsewhere.
 static inline void spread_words(void *to, const void *from, size_t count, size_t segments) {
-    char values[256] = {0};
-    for (size_t s = 0; s < segments; s++) memcpy(values + 256 / segments * s, from, count * 4);
-    reorder(to, values, 64);
+    char values[256];
+    const char *v = from;
+    if (count < 64) {
+        memset(values, 0, sizeof(values));
+        for (size_t s = 0; s < segments; s++) memcpy(values + 256 / segments * s, from, count * 4);
+        v = values;
+    }
+    // Lane l of the q-th vector is lane q of what holds channels 16 * l and on.
+    tsl_vi low_01 = _mm512_shuffle_i32x4(tsl_vi_load(v), tsl_vi_load(v + 64), 0x44),
+           high_01 = _mm512_shuffle_i32x4(tsl_vi_load(v), tsl_vi_load(v + 64), 0xee),
+           low_23 = _mm512_shuffle_i32x4(tsl_vi_load(v + 128), tsl_vi_load(v + 192), 0x44),
+           high_23 = _mm512_shuffle_i32x4(tsl_vi_load(v + 128), tsl_vi_load(v + 192), 0xee);
+    tsl_vi_store(to, _mm512_shuffle_i32x4(low_01, low_23, 0x88));
+    tsl_vi_store((char *)to + 64, _mm512_shuffle_i32x4(low_01, low_23, 0xdd));
+    tsl_vi_store((char *)to + 128, _mm512_shuffle_i32x4(high_01, high_23, 0x88));
+    tsl_vi_store((char *)to + 192, _mm512_shuffle_i32x4(high_01, high_23, 0xdd));
 }
 
 static inline tsl_vi spread_bytes(const int8_t *from, size_t count, size_t segments) {
+    if (count == 64) return tsl_vi_load(from);
     char values[64] = {0};
     for (size_t s = 0; s < segments; s++) memcpy(values + 64 / segments * s, from, count);
     return tsl_vi_load(values);
@@ -61,6 +75,7 @@ static inline void set_columns_block(
                              : tsl_vi_zero();
             }
             interleave(tap, bytes);
+            TSL_UNROLL
             for (int q = 0; q < 4; q++) {
                 tsl_vi_store(b->w[group][k][q], bytes[q]);
                 sum[q] = tsl_dot(sum[q], ones, b->w[group][k][q], TSL_ACTIVATION_NON_NEGATIVE);
@@ -68,8 +83,10 @@ static inline void set_columns_block(
         }
     memset(b->first, 0, sizeof(b->first));
     if (d->acc_init) spread_words(b->first, d->acc_init + channel, padded, segments);
-    for (int q = 0; q < 4 && d->a_kind == TSL_ACTIVATION_S8; q++)
-        tsl_vi_store(b->first[q], tsl_vi_subtract(tsl_vi_load(b->first[q]), tsl_vi_times_128(sum[q])));
+    TSL_UNROLL
+    for (int q = 0; q < 4; q++)
+        if (d->a_kind == TSL_ACTIVATION_S8)
+            tsl_vi_store(b->first[q], tsl_vi_subtract(tsl_vi_load(b->first[q]), tsl_vi_times_128(sum[q])));
     spread_words(b->scale, d->scale + channel, padded, segments);
     spread_words(b->bias, d->bias + channel, padded, segments);
     b->length = (d->pixels + segments - 1) / segments;
@@ -104,11 +121,6 @@ TSL_INLINE void load_column(const columns_block *b, const char *from, const int 
     interleave(tap, v);
 }
 
-TSL_INLINE void multiply_column(tsl_vi sum[4], const tsl_vi v[4], const tsl_vi w[4]) {
-    TSL_UNROLL
-    for (int q = 0; q < 4; q++) __asm__("vpdpbusd %2, %1, %0" : "+v"(sum[q]) : "v"(v[q]), "v"(w[q]));
-}
-
 // One pixel of each segment.
 TSL_INLINE void finish_columns(const columns_block *b, const tsl_vi sum[4], int8_t *c, const int segments,
     const tsl_vi lo, const tsl_vi hi) {
@@ -136,50 +148,37 @@ TSL_INLINE void finish_columns(const columns_block *b, const tsl_vi sum[4], int8
     }
 }
 
-// Sums of the output pixels that a column belongs to: sum[k] is that of the pixel whose kernel column
-// stride * k (and the next one, at stride 2) this is. The first is the youngest.
-TSL_INLINE void shift_sums(const columns_block *b, tsl_vi sum[][4], const int count) {
-    TSL_UNROLL
-    for (int k = count - 1; k > 0; k--) {
-        TSL_UNROLL
-        for (int q = 0; q < 4; q++) sum[k][q] = sum[k - 1][q];
-    }
-    TSL_UNROLL
-    for (int q = 0; q < 4; q++) sum[0][q] = tsl_vi_load(b->first[q]);
-}
-
-// The column whose kernel index is `first`, `first` + stride, ... for the pixels of sum[0], sum[1], ...
-TSL_INLINE void add_column(const columns_block *b, const char *a, const int first, const int stride,
-    const int segments, tsl_vi w[3][4], tsl_vi sum[3][4]) {
-    tsl_vi v[4];
-    load_column(b, a, 0, 3, segments, v);
-    TSL_UNROLL
-    for (int k = first; k < 3; k += stride) multiply_column(sum[(k - first) / stride], v, w[k]);
-}
-
-// Three columns: weights and sums fill the registers.
+// Three columns. What is interleaved of the last three input columns stays in registers with the weights; the
+// sums of a pixel are finished at once.
 TSL_INLINE void columns_line_3(const tsl_depthwise_s8_args *d, const columns_block *b, const char *a,
     int8_t *c, const int stride, const int segments) {
-    const int live = 2 / stride + 1; // pixels that a column may belong to
     const tsl_vi lo = tsl_vi_set_bytes((int)d->lo), hi = tsl_vi_set_bytes((int)d->hi);
-    const size_t steps = b->length + (size_t)live - 1;
-    tsl_vi sum[3][4], w[3][4];
+    const ptrdiff_t column = b->column, c_pixel = d->c_pixel;
+    tsl_vi v[3][4], w[3][4];
     TSL_UNROLL
     for (int k = 0; k < 3; k++) {
         TSL_UNROLL
-        for (int q = 0; q < 4; q++) {
-            w[k][q] = tsl_vi_load(b->w[0][k][q]);
-            sum[k][q] = tsl_vi_load(b->first[q]);
-        }
+        for (int q = 0; q < 4; q++) w[k][q] = tsl_vi_load(b->w[0][k][q]);
     }
-    for (size_t i = 0; i < steps; i++, a += stride * b->column) {
-        add_column(b, a, 0, stride, segments, w, sum);
-        if (i + 1 >= (size_t)live) {
-            finish_columns(b, sum[live - 1], c, segments, lo, hi);
-            c += d->c_pixel;
+    load_column(b, a, 0, 3, segments, v[0]);
+    if (stride == 1) load_column(b, a + column, 0, 3, segments, v[1]);
+    for (size_t i = 0; i < b->length; i++, a += stride * column, c += c_pixel) {
+        if (stride == 2) load_column(b, a + column, 0, 3, segments, v[1]);
+        load_column(b, a + 2 * column, 0, 3, segments, v[2]);
+        tsl_vi sum[4];
+        TSL_UNROLL
+        for (int q = 0; q < 4; q++) {
+            sum[q] = tsl_vi_load(b->first[q]);
+            TSL_UNROLL
+            for (int k = 0; k < 3; k++)
+                __asm__("vpdpbusd %2, %1, %0" : "+v"(sum[q]) : "v"(v[k][q]), "v"(w[k][q]));
         }
-        if (stride == 2 && i + 1 < steps) add_column(b, a + b->column, 1, 2, segments, w, sum);
-        shift_sums(b, sum, live);
+        finish_columns(b, sum, c, segments, lo, hi);
+        TSL_UNROLL
+        for (int q = 0; q < 4; q++) {
+            v[0][q] = v[stride][q];
+            if (stride == 1) v[1][q] = v[2][q];
+        }
     }
 }
 
@@ -287,15 +286,32 @@ static columns_function choose_columns(const tsl_depthwise_s8_args *d) {
     return NULL;
 }
 
+// Segments that begin and end are not worth it for fewer pixels.
+#define TSL_FEW_PIXELS 16
+
+// The next block of channels from `channel` on: the number of segments, and how far it starts before. A block
+// ends with the last channel where there are enough; channels that two blocks share are computed twice.
+static size_t choose_segments(const tsl_depthwise_s8_args *d, size_t channel, size_t *back) {
+    const size_t rest = d->channels - channel;
+    size_t segments = 4;
+    if (rest >= 64 || (rest > 32 && (d->channels >= 64 || d->pixels < TSL_FEW_PIXELS)))
+        segments = 1;
+    else if (rest >= 32 || (rest > 16 && (d->channels >= 32 || d->pixels < TSL_FEW_PIXELS)))
+        segments = 2;
+    if (segments > d->pixels) segments = 1;
+    const size_t width = 64 / segments;
+    *back = rest < width && d->channels >= width ? width - rest : 0;
+    return segments;
+}
+
 // False when the window is not one of these.
 static bool depthwise_columns(const tsl_depthwise_s8_args *d) {
     const columns_function run = choose_columns(d);
     if (!run) return false;
     columns_block b;
-    for (size_t channel = 0; channel < d->channels; channel += b.width) {
-        size_t rest = d->channels - channel, segments = rest > 32 ? 1 : rest > 16 ? 2 : 4;
-        if (segments > d->pixels) segments = 1;
-        set_columns_block(d, channel, segments, d->tap_columns, &b);
+    for (size_t channel = 0, back; channel < d->channels; channel += b.width - back) {
+        const size_t segments = choose_segments(d, channel, &back);
+        set_columns_block(d, channel - back, segments, d->tap_columns, &b);
         for (size_t i = 0; i < d->lines; i++) {
             ptrdiff_t line = (ptrdiff_t)i;
             run(d, &b, segments, (const char *)d->a + line * d->a_line, d->c_s8 + line * d->c_line);
