@@ -13,7 +13,7 @@ typedef struct quantizing {
     tslim_calibration *calibration;
     cJSON *json, *nodes;
     uint32_t n_int8, n_float;
-    bool symmetric;
+    bool symmetric, equalize, keep_channels;
 } quantizing;
 
 static void on_note(void *user, const tslim_quantize_note *note) {
@@ -38,6 +38,7 @@ static tslim_status quantize(quantizing *q) {
     options.exclude = q->exclude.items;
     options.n_exclude = (uint32_t)q->exclude.count;
     options.symmetric = q->symmetric;
+    options.keep_channels = q->keep_channels;
     // Flags go over what the model's file or the calibration says; without any the calibration's own is
     // taken.
     tslim_input_preparation preparation;
@@ -72,11 +73,17 @@ static tslim_status work(quantizing *q) {
         {"--percentile", NULL, OPTION_REAL, &q->percentile, "P", "for that method (default: 99.99)", 50, 100,
             NULL},
         {"--exclude", NULL, OPTION_TEXTS, &q->exclude, "NAME...", "nodes that stay in float", 0, 0, NULL},
-        {"--symmetric", NULL, OPTION_SWITCH, &q->symmetric, NULL, "no zero points", 0, 0, NULL});
+        {"--symmetric", NULL, OPTION_SWITCH, &q->symmetric, NULL, "no zero points", 0, 0, NULL},
+        {"--equalize", NULL, OPTION_SWITCH, &q->equalize, NULL,
+            "bring the channels of a value to one range, where that helps (the default)", 0, 0, NULL},
+        {"--no-equalize", NULL, OPTION_SWITCH, &q->keep_channels, NULL, "leave channels as they are", 0, 0,
+            NULL});
     add_preparation_options(tool);
     TRY(tool_start(tool, 1, 1));
     if (!q->calibration_file) return tool_usage(tool, "--calibration is missing");
     if (!q->output) return tool_usage(tool, "-o is missing");
+    if (q->equalize && q->keep_channels)
+        return tool_usage(tool, "--equalize and --no-equalize exclude each other");
     tslim_calibration_method method;
     if (q->method && tslim_calibration_method_from_name(q->method, &method) != TSLIM_OK) {
         return tool_usage(tool, "no method is called '%s'", q->method);

@@ -76,12 +76,12 @@ static bool is_quantized_function(const tslim_graph *graph, const tsl_node *node
 // ---- What a function makes of each byte ----
 
 // The constant of all bytes, as the stored numbers of a quantized value.
-static tslim_status add_all_bytes(const table_fuser *f, const tsl_quant *quant, uint32_t *id) {
+static tslim_status add_all_bytes(const table_fuser *f, tsl_quant quant, uint32_t *id) {
     static const int64_t dims[4] = {1, 1, 1, TABLE_SIZE};
     void *data;
     TSL_TRY(tsl_graph_add_constant(f->graph, NULL, TSLIM_DTYPE_INT8, 4, dims, id, &data));
     for (int i = 0; i < TABLE_SIZE; i++) ((uint8_t *)data)[i] = (uint8_t)i;
-    f->graph->values[*id].quant = *quant;
+    f->graph->values[*id].quant = quant;
     return TSLIM_OK;
 }
 
@@ -111,7 +111,7 @@ static tslim_status evaluate_with(
 static tslim_status make_table(const table_fuser *f, const uint32_t *nodes, uint32_t count, uint32_t argument,
     uint8_t table[TABLE_SIZE]) {
     uint32_t x;
-    TSL_TRY(add_all_bytes(f, &f->graph->values[argument].quant, &x));
+    TSL_TRY(add_all_bytes(f, f->graph->values[argument].quant, &x));
     for (uint32_t i = 0; i < count; i++) {
         TSL_TRY(evaluate_with(f, nodes[i], argument, x, &x));
         argument = f->graph->nodes[nodes[i]].outputs[0];

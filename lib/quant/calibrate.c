@@ -6,8 +6,12 @@
 
 #include "base/checked.h"
 #include "ir/graph.h"
+#include "pass/pass.h"
+#include "plan/evaluate_node.h"
 #include "plan/session.h"
 #include "quant/calibration.h"
+#include "quant/equalize.h"
+#include "quant/product.h"
 
 #define DEFAULT_BATCH 8
 
@@ -54,7 +58,57 @@ typedef struct calibrator {
     uint32_t batch; // samples a run
     bool fixed_batch; // by the model: a last batch that is not full cannot be run
     tslim_status status; // of the observers
+    tslim_graph *optimized; // the form in which it will be quantized
+    uint32_t *watched; // of each of its values: how many channels are watched
+    bool *channels_last; // where they lie
 } calibrator;
+
+// ---- Channels ----
+
+// Values whose channels can be scaled, and the operands of products, whose means correct biases.
+static tslim_status choose_watched(calibrator *c) {
+    const tslim_graph *graph = c->optimized;
+    tsl_channel_set *sets = tsl_arena_array(&c->arena, graph->n_values, sizeof(*sets));
+    c->watched = tsl_arena_array(&c->arena, graph->n_values, sizeof(*c->watched));
+    c->channels_last = tsl_arena_array(&c->arena, graph->n_values, sizeof(*c->channels_last));
+    TSL_REQUIRE_MEMORY(sets && c->watched && c->channels_last ? sets : NULL, graph->n_values * sizeof(*sets));
+    TSL_TRY(tsl_channel_sets_find(graph, sets));
+    for (uint32_t v = 0; v < graph->n_values; v++) {
+        const tsl_channel_set *set = &sets[tsl_channel_set_root(sets, v)];
+        if (!tsl_channel_set_usable(set)) continue;
+        c->watched[v] = set->channels;
+        c->channels_last[v] = set->channels_last;
+    }
+    for (uint32_t n = 0; n < graph->n_nodes; n++) {
+        tsl_product p;
+        const tsl_node *node = &graph->nodes[n];
+        if (!tsl_product_read(graph, node, &p) || p.groups * p.n_in > TSL_MOST_CHANNELS) continue;
+        c->watched[node->inputs[0]] = (uint32_t)(p.groups * p.n_in);
+        c->channels_last[node->inputs[0]] = p.channels_last;
+    }
+    return TSLIM_OK;
+}
+
+static tslim_status prepare_channels(calibrator *c) {
+    TSL_TRY(tslim_graph_clone(c->graph, &c->optimized));
+    TSL_TRY(tsl_optimize(c->optimized, tsl_evaluate_on_cpu, NULL));
+    return choose_watched(c);
+}
+
+static tslim_status observe_channels(calibrator *c, const char *name, const tslim_tensor *values) {
+    uint32_t id = tsl_graph_find_value(c->optimized, name);
+    uint32_t count = id == TSL_NONE ? 0 : c->watched[id];
+    if (count == 0 || values->rank < 2) return TSLIM_OK;
+    uint32_t axis = c->channels_last[id] ? values->rank - 1 : 1;
+    if (values->dims[axis] != (int64_t)count) return TSLIM_OK;
+    size_t outer = 1, inner = 1;
+    for (uint32_t d = 0; d < values->rank; d++)
+        if (d != axis) *(d < axis ? &outer : &inner) *= (size_t)values->dims[d];
+    tsl_channels *channels;
+    TSL_TRY(tsl_calibration_need_channels(c->calibration, name, count, &channels));
+    tsl_channels_add(channels, values->data, outer, inner);
+    return TSLIM_OK;
+}
 
 static bool observe(void *user, const char *name, const tslim_tensor *values) {
     calibrator *c = user;
@@ -64,6 +118,7 @@ static bool observe(void *user, const char *name, const tslim_tensor *values) {
     tsl_observer *observer;
     c->status = tsl_calibration_need_value(c->calibration, name, &observer);
     if (c->status == TSLIM_OK) tsl_observer_add(observer, values->data, values->bytes / sizeof(float));
+    if (c->status == TSLIM_OK) c->status = observe_channels(c, name, values);
     return c->status == TSLIM_OK;
 }
 
@@ -220,6 +275,7 @@ static tslim_status calibrate(calibrator *c) {
     c->calibration->method = c->options->method;
     c->calibration->percentile = c->options->percentile;
     TSL_TRY(tslim_graph_get_preparation(c->graph, &c->calibration->preparation));
+    TSL_TRY(prepare_channels(c));
     TSL_TRY(prepare_inputs(c));
     TSL_TRY(open_session(c));
     return run(c);
@@ -238,6 +294,7 @@ tslim_status tslim_calibrate(const tslim_graph *graph, tslim_dataset *dataset,
     tsl_arena_init(&c.arena, graph->ctx);
     tslim_status status = calibrate(&c);
     tslim_session_destroy(c.session);
+    tslim_graph_destroy(c.optimized);
     tsl_arena_clear(&c.arena);
     if (status != TSLIM_OK) {
         tslim_calibration_destroy(c.calibration);

@@ -64,6 +64,19 @@ tslim_status tsl_calibration_need_value(tslim_calibration *c, const char *name, 
     return TSLIM_OK;
 }
 
+tslim_status tsl_calibration_need_channels(
+    tslim_calibration *c, const char *name, uint32_t count, tsl_channels **channels) {
+    tsl_observer *observer;
+    TSL_TRY(tsl_calibration_need_value(c, name, &observer));
+    tsl_calibration_value *value = &c->values[tsl_name_map_get(&c->names, name)];
+    if (!value->channels) value->channels = tsl_channels_create(&c->arena, count);
+    TSL_REQUIRE_MEMORY(value->channels, count * sizeof(tsl_channel));
+    TSL_REQUIRE(value->channels->count == count, TSLIM_ERROR_INVALID_ARGUMENT,
+        "value '%s' had %u channels before, now %u", name, value->channels->count, count);
+    *channels = value->channels;
+    return TSLIM_OK;
+}
+
 tslim_status tsl_calibration_add_cost(tslim_calibration *c, const char *node, double noise, uint64_t macs) {
     tsl_calibration_cost cost = {.node = tsl_arena_string(&c->arena, node), .noise = noise, .macs = macs};
     if (!cost.node ||
@@ -78,22 +91,24 @@ const tsl_observer *tsl_calibration_find(const tslim_calibration *c, const char 
     return index == TSL_NAME_ABSENT ? NULL : c->values[index].observer;
 }
 
-// The observer of a value whose range can be told.
-static tslim_status find_finite(const tslim_calibration *c, const char *name, const tsl_observer **observer) {
-    const tsl_observer *o = tsl_calibration_find(c, name);
+const tsl_channels *tsl_calibration_find_channels(const tslim_calibration *c, const char *name) {
+    uint32_t index = tsl_name_map_get(&c->names, name);
+    return index == TSL_NAME_ABSENT ? NULL : c->values[index].channels;
+}
+
+// Its range can be told.
+static tslim_status check_finite(const char *name, const tsl_observer *o) {
     TSL_REQUIRE(o, TSLIM_ERROR_INVALID_ARGUMENT,
         "the calibration has no value '%s': it was made from another model; calibrate this very model", name);
     TSL_REQUIRE(o->invalid == 0, TSLIM_ERROR_INVALID_ARGUMENT,
         "value '%s' was NaN or infinite in %" PRIu64 " of %" PRIu64 " elements during calibration", name,
         o->invalid, o->invalid + o->count);
-    *observer = o;
     return TSLIM_OK;
 }
 
-tslim_status tsl_calibration_find_range(const tslim_calibration *c, const char *name, float floor,
-    float ceiling, bool symmetric, float *minimum, float *maximum) {
-    const tsl_observer *o;
-    TSL_TRY(find_finite(c, name, &o));
+tslim_status tsl_calibration_choose_range(const tslim_calibration *c, const char *name, const tsl_observer *o,
+    float floor, float ceiling, bool symmetric, float *minimum, float *maximum) {
+    TSL_TRY(check_finite(name, o));
     tsl_span span = tsl_observer_span(o, symmetric);
     span.below = fminf(span.below, -floor);
     span.above = fminf(span.above, ceiling);
@@ -108,9 +123,9 @@ tslim_status tslim_calibration_range(
     const tslim_calibration *c, const char *value_name, float *minimum, float *maximum) {
     TSL_REQUIRE(c && value_name && minimum && maximum, TSLIM_ERROR_INVALID_ARGUMENT,
         "calibration, value_name, minimum or maximum is NULL");
-    const tsl_observer *o;
+    const tsl_observer *o = tsl_calibration_find(c, value_name);
     float threshold;
-    TSL_TRY(find_finite(c, value_name, &o));
+    TSL_TRY(check_finite(value_name, o));
     TSL_TRY(
         tsl_observer_threshold(c->ctx, o, tsl_observer_span(o, true), c->method, c->percentile, &threshold));
     *minimum = fminf(fmaxf(o->minimum, -threshold), threshold);
@@ -189,6 +204,11 @@ static tslim_status add_part(tslim_calibration *merged, const tslim_calibration 
         tsl_observer *observer = NULL;
         TSL_TRY(tsl_calibration_need_value(merged, part->values[i].name, &observer));
         tsl_observer_merge(observer, part->values[i].observer);
+        const tsl_channels *from = part->values[i].channels;
+        tsl_channels *channels;
+        if (!from) continue;
+        TSL_TRY(tsl_calibration_need_channels(merged, part->values[i].name, from->count, &channels));
+        tsl_channels_merge(channels, from);
     }
     return TSLIM_OK;
 }

@@ -8,11 +8,13 @@
 #include "base/arena.h"
 #include "base/name_map.h"
 #include "base/status.h"
+#include "quant/channels.h"
 #include "quant/observer.h"
 
 typedef struct tsl_calibration_value {
     const char *name;
     tsl_observer *observer;
+    tsl_channels *channels; // NULL where it is not watched by channel
 } tsl_calibration_value;
 
 // What INT8 costs at a product, where that was measured.
@@ -43,13 +45,18 @@ tslim_status tsl_calibration_create(tslim_context *ctx, tslim_calibration **cali
 // The observer of that name, made if it is not there yet.
 tslim_status tsl_calibration_need_value(
     tslim_calibration *calibration, const char *name, tsl_observer **observer);
+// The same of its channels.
+tslim_status tsl_calibration_need_channels(
+    tslim_calibration *calibration, const char *name, uint32_t count, tsl_channels **channels);
 tslim_status tsl_calibration_add_cost(
     tslim_calibration *calibration, const char *node, double noise, uint64_t macs);
 // NULL when that value was not watched.
 const tsl_observer *tsl_calibration_find(const tslim_calibration *calibration, const char *name);
-// The range to keep of a value, from minimum <= 0 to maximum >= 0; what lies under `floor` or over `ceiling`
-// does not count. INVALID_ARGUMENT names a value that was not watched or not finite.
-tslim_status tsl_calibration_find_range(const tslim_calibration *calibration, const char *name, float floor,
-    float ceiling, bool symmetric, float *minimum, float *maximum);
+const tsl_channels *tsl_calibration_find_channels(const tslim_calibration *calibration, const char *name);
+// The range to keep of a value that was seen so (NULL: not at all), from minimum <= 0 to maximum >= 0; what
+// lies under `floor` or over `ceiling` does not count. INVALID_ARGUMENT names a value that was not watched or
+// not finite.
+tslim_status tsl_calibration_choose_range(const tslim_calibration *calibration, const char *name,
+    const tsl_observer *observer, float floor, float ceiling, bool symmetric, float *minimum, float *maximum);
 
 #endif

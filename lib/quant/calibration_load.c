@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reading a calibration back. The file is not trusted: every number is checked.
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -66,26 +67,73 @@ static tslim_status read_preparation(const cJSON *root, tslim_input_preparation 
     return TSLIM_OK;
 }
 
-// Fills the bins and checks that they add up with the zeros to the count.
-static bool read_histogram(const cJSON *object, tsl_observer *o) {
-    const cJSON *item, *array = cJSON_GetObjectItemCaseSensitive(object, "histogram");
+// Counts up to the last that is not 0; *total is their sum.
+static bool read_counts(const cJSON *array, uint64_t *bins, size_t n_bins, uint64_t *total) {
+    const cJSON *item;
     if (!cJSON_IsArray(array)) return false;
     size_t bin = 0;
-    uint64_t total = o->zeros;
+    *total = 0;
     cJSON_ArrayForEach(item, array) {
         double number = cJSON_IsNumber(item) ? item->valuedouble : NAN;
-        if (!(fabs(number) <= LARGEST_COUNT) || number != floor(number) || bin >= TSL_OBSERVER_BINS)
-            return false;
+        if (!(fabs(number) <= LARGEST_COUNT) || number != floor(number) || bin >= n_bins) return false;
         if (number < 0) {
-            if (-number > (double)(TSL_OBSERVER_BINS - bin)) return false;
+            if (-number > (double)(n_bins - bin)) return false;
             bin += (size_t)-number;
             continue;
         }
-        o->bins[bin++] = (uint64_t)number;
-        total += (uint64_t)number;
-        if (total > o->count) return false;
+        bins[bin++] = (uint64_t)number;
+        *total += (uint64_t)number;
+        if ((double)*total > LARGEST_COUNT) return false;
     }
-    return total == o->count;
+    return true;
+}
+
+// Fills the bins and checks that they add up with the zeros to the count.
+static bool read_histogram(const cJSON *object, tsl_observer *o) {
+    const cJSON *array = cJSON_GetObjectItemCaseSensitive(object, "histogram");
+    uint64_t total;
+    return read_counts(array, o->bins, TSL_OBSERVER_BINS, &total) && total + o->zeros == o->count;
+}
+
+// The next number of a list, within bounds.
+static bool next_number(const cJSON **item, double lo, double hi, double *number) {
+    if (!cJSON_IsNumber(*item) || !((*item)->valuedouble >= lo && (*item)->valuedouble <= hi)) return false;
+    *number = (*item)->valuedouble;
+    *item = (*item)->next;
+    return true;
+}
+
+static bool read_channel(const cJSON *array, tsl_channel *c) {
+    const cJSON *item = cJSON_IsArray(array) ? array->child : NULL;
+    double minimum, maximum, exponent, zeros;
+    uint64_t total;
+    if (!next_number(&item, -FLT_MAX, FLT_MAX, &minimum) || !next_number(&item, minimum, FLT_MAX, &maximum) ||
+        !next_number(&item, TSL_OBSERVER_MIN_EXPONENT, TSL_OBSERVER_MAX_EXPONENT, &exponent) ||
+        exponent != floor(exponent) || !next_number(&item, 0, LARGEST_COUNT, &zeros) ||
+        zeros != floor(zeros) || !read_counts(item, c->bins, TSL_CHANNEL_BINS, &total) || item->next)
+        return false;
+    c->minimum = (float)minimum;
+    c->maximum = (float)maximum;
+    c->exponent = (int)exponent;
+    c->zeros = (uint64_t)zeros;
+    return fmax(-minimum, maximum) < ldexp(1, c->exponent) && (double)total + zeros <= LARGEST_COUNT;
+}
+
+static tslim_status read_channels(tslim_calibration *c, const cJSON *object, const char *name) {
+    const cJSON *item, *array = cJSON_GetObjectItemCaseSensitive(object, "channels");
+    if (!array) return TSLIM_OK;
+    int count = cJSON_IsArray(array) ? cJSON_GetArraySize(array) : 0;
+    TSL_REQUIRE(count > 0 && count <= TSL_MOST_CHANNELS, TSLIM_ERROR_BAD_FILE,
+        "the channels of value '%s' are malformed", name);
+    tsl_channels *channels;
+    TSL_TRY(tsl_calibration_need_channels(c, name, (uint32_t)count, &channels));
+    uint32_t i = 0;
+    cJSON_ArrayForEach(item, array) {
+        TSL_REQUIRE(read_channel(item, &channels->channels[i]), TSLIM_ERROR_BAD_FILE,
+            "the numbers of channel %u of value '%s' are malformed", i, name);
+        i++;
+    }
+    return TSLIM_OK;
 }
 
 static bool read_averages(const cJSON *object, tsl_observer *o) {
@@ -119,7 +167,7 @@ static tslim_status read_value(tslim_calibration *c, const cJSON *object) {
     TSL_TRY(tsl_calibration_need_value(c, name->valuestring, &observer));
     TSL_REQUIRE(read_observer(object, c->method == TSLIM_CALIBRATION_MOVING_AVERAGE, observer),
         TSLIM_ERROR_BAD_FILE, "the numbers of value '%s' are malformed or do not add up", name->valuestring);
-    return TSLIM_OK;
+    return read_channels(c, object, name->valuestring);
 }
 
 static tslim_status read_costs(tslim_calibration *c, const cJSON *root) {

@@ -35,12 +35,11 @@ static void add_preparation(tsl_text *text, const tslim_input_preparation *p) {
         p->height, p->width);
 }
 
-static void add_histogram(tsl_text *text, const tsl_observer *o) {
-    tsl_text_add(text, "\"histogram\":[");
+static void add_counts(tsl_text *text, const uint64_t *bins, size_t count) {
     uint64_t zeros = 0;
     const char *comma = "";
-    for (size_t i = 0; i < TSL_OBSERVER_BINS; i++) {
-        if (o->bins[i] == 0) {
+    for (size_t i = 0; i < count; i++) {
+        if (bins[i] == 0) {
             zeros++;
             continue;
         }
@@ -48,11 +47,23 @@ static void add_histogram(tsl_text *text, const tsl_observer *o) {
             tsl_text_add(text, zeros == 1 ? "%s0" : "%s-%" PRIu64, comma, zeros);
             comma = ",";
         }
-        tsl_text_add(text, "%s%" PRIu64, comma, o->bins[i]);
+        tsl_text_add(text, "%s%" PRIu64, comma, bins[i]);
         comma = ",";
         zeros = 0;
     }
-    tsl_text_add(text, "]}");
+}
+
+// Of each channel: the least and greatest value, the exponent, the number of zeros, and the histogram.
+static void add_channels(tsl_text *text, const tsl_channels *channels) {
+    tsl_text_add(text, ",\n \"channels\":[");
+    for (uint32_t i = 0; i < channels->count; i++) {
+        const tsl_channel *c = &channels->channels[i];
+        tsl_text_add(text, "%s[%.9g,%.9g,%d,%" PRIu64 ",[", i ? "," : "", (double)c->minimum,
+            (double)c->maximum, c->exponent, c->zeros);
+        add_counts(text, c->bins, TSL_CHANNEL_BINS);
+        tsl_text_add(text, "]]");
+    }
+    tsl_text_add(text, "]");
 }
 
 static void add_value(tsl_text *text, const tslim_calibration *c, const tsl_calibration_value *value) {
@@ -66,7 +77,11 @@ static void add_value(tsl_text *text, const tslim_calibration *c, const tsl_cali
         tsl_text_add(text, "\"batches\":%" PRIu64 ",\"average_minimum\":%.17g,\"average_maximum\":%.17g,",
             o->batches, o->average_minimum, o->average_maximum);
     tsl_text_add(text, "\"exponent\":%d,", o->exponent);
-    add_histogram(text, o);
+    tsl_text_add(text, "\"histogram\":[");
+    add_counts(text, o->bins, TSL_OBSERVER_BINS);
+    tsl_text_add(text, "]");
+    if (value->channels) add_channels(text, value->channels);
+    tsl_text_add(text, "}");
 }
 
 static void add_costs(tsl_text *text, const tslim_calibration *c) {

@@ -76,12 +76,14 @@ static const char *check_product(const tslim_graph *graph, const tsl_node *node)
     return all_finite(bias) ? NULL : "its bias is not finite";
 }
 
-static const char *check_arithmetic(const tslim_graph *graph, const tsl_node *node) {
+// `stays_float`: a function in a chain behind a product, whose constants are taken as they are.
+static const char *check_arithmetic(const tslim_graph *graph, const tsl_node *node, bool stays_float) {
     for (uint32_t i = 0; i < 2; i++) {
         const tsl_value *value = tsl_node_input(graph, node, i);
         if (!value || !tsl_value_is_constant(value)) continue;
         if (!is_float_constant(value) || !all_finite(value)) return "its constant operand has no INT8 form";
-        if (!tsl_constant_suits_int8(value)) return "its constant operand loses too much in INT8";
+        if (!stays_float && !tsl_constant_suits_int8(value))
+            return "its constant operand loses too much in INT8";
     }
     return NULL;
 }
@@ -110,7 +112,8 @@ static const char *resize_mode(const tsl_node *node) {
     return tsl_attrs_string(&node->attrs, TSL_ATTR_mode, "nearest");
 }
 
-static const char *check_kind(const tslim_graph *graph, const tsl_node *node) {
+static const char *check_kind(const tsl_quantizer *q, const tsl_node *node) {
+    const tslim_graph *graph = q->graph;
     switch (node->op) {
     case TSL_OP_CONV:
     case TSL_OP_CONV_TRANSPOSE:
@@ -120,7 +123,9 @@ static const char *check_kind(const tslim_graph *graph, const tsl_node *node) {
     case TSL_OP_ADD:
     case TSL_OP_SUB:
     case TSL_OP_MUL:
-        return check_arithmetic(graph, node);
+        return check_arithmetic(graph, node,
+            tsl_function_argument(graph, node) != TSL_NONE &&
+                tsl_chain_product(graph, &q->uses, node->outputs[0]) != TSL_NONE);
     case TSL_OP_CONCAT:
         return check_concat(graph, node);
     case TSL_OP_PAD:
@@ -236,7 +241,7 @@ tslim_status tsl_choose_precision(tsl_quantizer *q, const char *const *reasons) 
         q->float_reason[n] = reasons[n]                    ? reasons[n]
                              : tsl_op_has_bodies(node->op) ? "what is within it stays in float"
                                                            : check_types(q->graph, node);
-        if (!q->float_reason[n]) q->float_reason[n] = check_kind(q->graph, node);
+        if (!q->float_reason[n]) q->float_reason[n] = check_kind(q, node);
     }
     drop_borders(q);
     for (uint32_t n = 0; n < q->n_nodes; n++) {

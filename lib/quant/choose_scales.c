@@ -87,11 +87,12 @@ static tslim_status need_range(scale_groups *g, uint32_t value) {
     if (tsl_value_is_constant(v) || r->known) return TSLIM_OK;
     float floor, ceiling;
     find_limits(q, value, &floor, &ceiling);
-    TSL_TRY(
-        tsl_calibration_find_range(q->calibration, v->name, floor, ceiling, true, &r->minimum, &r->maximum));
+    const tsl_observer *o = q->seen[value].observer;
+    TSL_TRY(tsl_calibration_choose_range(
+        q->calibration, v->name, o, floor, ceiling, true, &r->minimum, &r->maximum));
     if (wants_asymmetric(q, r->minimum, r->maximum))
-        TSL_TRY(tsl_calibration_find_range(
-            q->calibration, v->name, floor, ceiling, false, &r->minimum, &r->maximum));
+        TSL_TRY(tsl_calibration_choose_range(
+            q->calibration, v->name, o, floor, ceiling, false, &r->minimum, &r->maximum));
     r->known = true;
     return TSLIM_OK;
 }

@@ -56,7 +56,41 @@ static bool can_start(const tsl_quantizer *q, uint32_t value) {
     return true;
 }
 
+// ---- Behind a product ----
+
+// A node of a chain that starts at an INT8 product, which then keeps its sums in float: constants for each
+// channel are no matter.
+static uint32_t chain_after(const tsl_quantizer *q, uint32_t value) {
+    if (tsl_graph_is_output(q->graph, value) || tsl_uses_count(&q->uses, value) != 1) return TSL_NONE;
+    uint32_t reader = q->uses.nodes[q->uses.first[value]];
+    if (!tsl_runs_in_int8(q, reader)) return TSL_NONE;
+    return tsl_function_argument(q->graph, &q->graph->nodes[reader]) == value ? reader : TSL_NONE;
+}
+
+static bool has_channel_constant(const tsl_quantizer *q, uint32_t n) {
+    const tsl_node *node = &q->graph->nodes[n];
+    return tsl_function_argument(q->graph, node) != find_argument(q->graph, node);
+}
+
+// Only where a table would not do: functions that are not the same for all channels.
+static void find_product_chain(tsl_quantizer *q, uint32_t product) {
+    uint32_t nodes[TSL_LONGEST_CHAIN], length = 0;
+    bool by_channel = false;
+    for (uint32_t at = chain_after(q, q->graph->nodes[product].outputs[0]);
+         at != TSL_NONE && length < TSL_LONGEST_CHAIN; at = chain_after(q, q->graph->nodes[at].outputs[0])) {
+        nodes[length++] = at;
+        by_channel |= has_channel_constant(q, at);
+    }
+    if (!by_channel) return;
+    for (uint32_t i = 0; i < length; i++) q->chain[nodes[i]] = TSL_CHAIN_INSIDE;
+    q->to_float[product] = true;
+    if (only_int8_readers(q, q->graph->nodes[nodes[length - 1]].outputs[0]))
+        q->chain[nodes[length - 1]] = TSL_CHAIN_LAST;
+}
+
 void tsl_find_chains(tsl_quantizer *q) {
+    for (uint32_t n = 0; n < q->n_nodes; n++)
+        if (tsl_runs_in_int8(q, n) && tsl_is_product(q->graph->nodes[n].op)) find_product_chain(q, n);
     for (uint32_t n = 0; n < q->n_nodes; n++) {
         if (q->chain[n] != TSL_CHAIN_NONE || !is_function(q, n)) continue;
         uint32_t last = n, length = 1;

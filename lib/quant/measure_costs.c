@@ -17,7 +17,9 @@ typedef struct meter {
     tslim_context *ctx;
     tslim_calibration *calibration;
     tslim_dataset *dataset;
-    tslim_graph *graph; // optimized
+    tslim_graph *graph; // optimized and equalized
+    tsl_seen *seen; // its values
+    tsl_arena arena;
     tsl_runner reference; // float
     uint64_t runs, stride; // samples that are looked at are spread over the dataset
     float *outputs; // of the reference, run after run
@@ -107,7 +109,7 @@ static tslim_status compare_runs(meter *m, tsl_runner *runner, double *noise) {
 
 static tslim_status measure_product(meter *m, uint32_t node, double *noise) {
     tslim_graph *quantized;
-    TSL_TRY(tsl_quantize_alone(m->graph, m->calibration, node, &quantized));
+    TSL_TRY(tsl_quantize_alone(m->graph, m->calibration, m->seen, node, &quantized));
     tsl_runner runner = {0};
     tsl_runner_options options = {.batch = m->reference.batch};
     tslim_status status = tsl_runner_init(&runner, quantized, m->dataset, &options);
@@ -151,7 +153,7 @@ static tslim_status measure_all(meter *m, tslim_progress progress, void *user) {
     bool *is_product = tsl_allocate_zeroed(m->ctx, m->graph->n_nodes);
     TSL_REQUIRE_MEMORY(is_product, m->graph->n_nodes);
     tslim_graph *measured = NULL;
-    tslim_status status = tsl_find_int8_products(m->graph, m->calibration, is_product);
+    tslim_status status = tsl_find_int8_products(m->graph, m->calibration, m->seen, is_product);
     if (status == TSLIM_OK) status = count_macs(m, &measured);
     if (status == TSLIM_OK) status = measure_products(m, is_product, measured, progress, user);
     tslim_graph_destroy(measured);
@@ -163,6 +165,7 @@ static tslim_status measure(
     meter *m, const tslim_graph *graph, uint64_t samples, tslim_progress progress, void *user) {
     TSL_TRY(tslim_graph_clone(graph, &m->graph));
     TSL_TRY(tsl_optimize(m->graph, tsl_evaluate_on_cpu, NULL));
+    TSL_TRY(tsl_equalize(m->graph, m->calibration, &m->arena, &m->seen));
     tsl_graph_set_optimized(m->graph);
     tsl_runner_options options = {.batch = 1};
     TSL_TRY(tsl_runner_init(&m->reference, m->graph, m->dataset, &options));
@@ -184,10 +187,12 @@ tslim_status tslim_calibration_measure_costs(tslim_calibration *calibration, con
     TSL_REQUIRE(!graph->optimized, TSLIM_ERROR_INVALID_ARGUMENT,
         "the graph is optimized or quantized already: measure the model that was calibrated");
     meter m = {.ctx = graph->ctx, .calibration = calibration, .dataset = dataset};
+    tsl_arena_init(&m.arena, graph->ctx);
     calibration->n_costs = 0;
     tslim_status status = measure(&m, graph, samples, progress, user);
     if (status != TSLIM_OK) calibration->n_costs = 0;
     tsl_runner_clear(&m.reference);
+    tsl_arena_clear(&m.arena);
     tslim_graph_destroy(m.graph);
     tsl_free(m.ctx, m.outputs, m.output_bytes);
     return status;

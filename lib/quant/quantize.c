@@ -25,9 +25,9 @@ static tslim_status read_options(const tslim_quantize_options *given, tslim_quan
 }
 
 // A name of the user's model. A node that was folded or fused into another stands for that one: whichever
-// makes its output now.
-static tslim_status exclude_node(
-    const tsl_quantizer *q, const tslim_graph *original, const char *name, const char **reasons) {
+// makes its output now. NULL where that is gone altogether.
+static tslim_status resolve_excluded(
+    const tsl_quantizer *q, const tslim_graph *original, const char *name, const char **resolved) {
     TSL_REQUIRE(name, TSLIM_ERROR_INVALID_ARGUMENT, "a name to exclude is NULL");
     uint32_t node = tsl_graph_find_node(q->graph, name);
     uint32_t before = tsl_graph_find_node(original, name);
@@ -38,8 +38,26 @@ static tslim_status exclude_node(
         uint32_t value = output ? tsl_graph_find_value(q->graph, output->name) : TSL_NONE;
         if (value != TSL_NONE) node = q->graph->values[value].producer;
     }
-    if (node != TSL_NONE) reasons[node] = "excluded";
+    *resolved = node == TSL_NONE ? NULL : q->graph->nodes[node].name;
     return TSLIM_OK;
+}
+
+// Their names in the optimized graph: equalization moves nodes and renames values.
+static tslim_status find_excluded(
+    tsl_quantizer *q, const tslim_graph *original, const tslim_quantize_options *options) {
+    q->excluded = tsl_arena_array(&q->arena, options->n_exclude, sizeof(*q->excluded));
+    TSL_REQUIRE_MEMORY(q->excluded, options->n_exclude * sizeof(*q->excluded));
+    q->n_excluded = options->n_exclude;
+    for (uint32_t i = 0; i < options->n_exclude; i++)
+        TSL_TRY(resolve_excluded(q, original, options->exclude[i], &q->excluded[i]));
+    return TSLIM_OK;
+}
+
+static void exclude_nodes(const tsl_quantizer *q, const char **reasons) {
+    for (uint32_t i = 0; i < q->n_excluded; i++) {
+        uint32_t node = q->excluded[i] ? tsl_graph_find_node(q->graph, q->excluded[i]) : TSL_NONE;
+        if (node != TSL_NONE) reasons[node] = "excluded";
+    }
 }
 
 static tslim_status prepare(tsl_quantizer *q) {
@@ -55,12 +73,10 @@ static tslim_status prepare(tsl_quantizer *q) {
     return tsl_uses_find(q->graph, &q->uses);
 }
 
-static tslim_status choose(
-    tsl_quantizer *q, const tslim_graph *original, const tslim_quantize_options *options) {
+static tslim_status choose(tsl_quantizer *q) {
     const char **reasons = tsl_arena_array(&q->arena, q->n_nodes, sizeof(*reasons));
     TSL_REQUIRE_MEMORY(reasons, q->n_nodes * sizeof(*reasons));
-    for (uint32_t i = 0; i < options->n_exclude; i++)
-        TSL_TRY(exclude_node(q, original, options->exclude[i], reasons));
+    exclude_nodes(q, reasons);
     for (uint32_t n = 0; n < q->n_nodes && q->only != TSL_NONE; n++)
         if (n != q->only && tsl_is_product(q->graph->nodes[n].op)) reasons[n] = "another is measured";
     if (q->only == TSL_NONE) TSL_TRY(tsl_keep_costly(q, reasons));
@@ -92,11 +108,21 @@ static tslim_status add_history(tsl_quantizer *q, const tslim_quantize_options *
     return tslim_graph_history_add(q->graph, line);
 }
 
+static tslim_status see_values(tsl_quantizer *q, const tslim_quantize_options *options) {
+    tsl_seen *seen;
+    TSL_TRY(options->keep_channels ? tsl_seen_as_calibrated(q->graph, q->calibration, &q->arena, &seen)
+                                   : tsl_equalize(q->graph, q->calibration, &q->arena, &seen));
+    q->seen = seen;
+    return TSL_VERIFY(q->graph);
+}
+
 static tslim_status quantize(tsl_quantizer *q, const tslim_graph *original,
     const tslim_quantize_options *options, tslim_quantize_note **notes) {
     TSL_TRY(tsl_optimize(q->graph, tsl_evaluate_on_cpu, NULL));
+    TSL_TRY(find_excluded(q, original, options));
+    TSL_TRY(see_values(q, options));
     TSL_TRY(prepare(q));
-    TSL_TRY(choose(q, original, options));
+    TSL_TRY(choose(q));
     TSL_TRY(list_notes(q, notes));
     TSL_TRY(tsl_convert(q));
     if (q->graph->preparation.scale == 0) q->graph->preparation = q->calibration->preparation;
@@ -130,14 +156,12 @@ tslim_status tslim_quantize(tslim_graph *graph, const tslim_calibration *calibra
 // ---- One product at a time ----
 
 tslim_status tsl_quantize_alone(const tslim_graph *optimized, const tslim_calibration *calibration,
-    uint32_t product, tslim_graph **quantized) {
-    tslim_quantize_options options;
-    tslim_quantize_options_init(&options);
-    tsl_quantizer q = {.calibration = calibration, .only = product};
+    const tsl_seen *seen, uint32_t product, tslim_graph **quantized) {
+    tsl_quantizer q = {.calibration = calibration, .seen = seen, .only = product};
     TSL_TRY(tslim_graph_clone(optimized, &q.graph));
     tsl_arena_init(&q.arena, optimized->ctx);
     tslim_status status = prepare(&q);
-    if (status == TSLIM_OK) status = choose(&q, optimized, &options);
+    if (status == TSLIM_OK) status = choose(&q);
     if (status == TSLIM_OK) status = tsl_convert(&q);
     if (status == TSLIM_OK) {
         tsl_graph_set_optimized(q.graph);
@@ -150,9 +174,9 @@ tslim_status tsl_quantize_alone(const tslim_graph *optimized, const tslim_calibr
     return status;
 }
 
-tslim_status tsl_find_int8_products(
-    const tslim_graph *optimized, const tslim_calibration *calibration, bool *is_product) {
-    tsl_quantizer q = {.calibration = calibration, .only = TSL_NONE};
+tslim_status tsl_find_int8_products(const tslim_graph *optimized, const tslim_calibration *calibration,
+    const tsl_seen *seen, bool *is_product) {
+    tsl_quantizer q = {.calibration = calibration, .seen = seen, .only = TSL_NONE};
     TSL_TRY(tslim_graph_clone(optimized, &q.graph));
     tsl_arena_init(&q.arena, optimized->ctx);
     tslim_status status = prepare(&q);

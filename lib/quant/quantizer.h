@@ -8,6 +8,7 @@
 
 #include "ir/graph.h"
 #include "quant/calibration.h"
+#include "quant/equalize.h"
 
 // Where a node stands among functions of one value that become one table: those within are spelled out in
 // float between a Dequantize and a Quantize, as QDQ models have them.
@@ -17,11 +18,14 @@ typedef enum tsl_chain_place {
     TSL_CHAIN_INSIDE,
     TSL_CHAIN_LAST
 } tsl_chain_place;
+// A chain right behind an INT8 product takes its sums in float and has no first node: the product stores
+// nothing in between.
 #define TSL_LONGEST_CHAIN 8
 
 typedef struct tsl_quantizer {
     tslim_graph *graph; // optimized; changed by the last step only
     const tslim_calibration *calibration;
+    const tsl_seen *seen; // of each value
     tsl_arena arena; // of everything below
     tsl_uses uses;
     uint32_t n_nodes, n_values; // before the rewriting
@@ -34,6 +38,8 @@ typedef struct tsl_quantizer {
     float *scale;
     int32_t *zero_point;
     bool symmetric; // zero points are all 0
+    const char **excluded; // names of nodes that stay in float; NULL: gone
+    uint32_t n_excluded;
     uint32_t only; // the one product that may run in INT8; TSL_NONE: all may
 } tsl_quantizer;
 
@@ -73,11 +79,11 @@ bool tsl_constant_suits_int8(const tsl_value *value);
 // Turns the chosen nodes to INT8 and puts Quantize and Dequantize nodes where float and INT8 meet.
 tslim_status tsl_convert(tsl_quantizer *q);
 
-// For measuring. Which nodes of an optimized graph are products that may run in INT8; and a quantized copy of
-// the graph with one of them alone in INT8.
-tslim_status tsl_find_int8_products(
-    const tslim_graph *optimized, const tslim_calibration *calibration, bool *is_product);
+// For measuring. Which nodes of an optimized (and equalized) graph are products that may run in INT8; and a
+// quantized copy of the graph with one of them alone in INT8.
+tslim_status tsl_find_int8_products(const tslim_graph *optimized, const tslim_calibration *calibration,
+    const tsl_seen *seen, bool *is_product);
 tslim_status tsl_quantize_alone(const tslim_graph *optimized, const tslim_calibration *calibration,
-    uint32_t product, tslim_graph **quantized);
+    const tsl_seen *seen, uint32_t product, tslim_graph **quantized);
 
 #endif

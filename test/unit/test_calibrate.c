@@ -212,6 +212,30 @@ static void test_damage(void **state) {
     assert_int_equal(tslim_calibration_load_file(f->ctx, f->folder, &loaded), TSLIM_ERROR_IO);
 }
 
+// Channels that are not what a calibration writes.
+static void test_damaged_channels(void **state) {
+    fixture *f = *state;
+    static const char *const bad[] = {"{}", "[]", "[[]]", "[[0,0,0,0]]", "[[0,0,0,0,[]],7]", "[[1,0,1,0,[]]]",
+        "[[0,1,0,0,[1]]]", "[[0,1e99,128,0,[1]]]", "[[0,0.5,0.5,0,[1]]]", "[[0,0.5,999,0,[1]]]",
+        "[[0,0.5,0,-1,[1]]]", "[[0,0.5,0,0.5,[1]]]", "[[0,0.5,0,0,[-129]]]", "[[0,0.5,0,0,[-128,1]]]",
+        "[[0,0.5,0,0,[1e17]]]", "[[0,0.5,0,0,[1]],[0,0.5,0,0,[1],2]]", "[[0,0.5,0,0,\"\"]]", "[null]"};
+    static const char *const good[] = {"[[0,0.5,0,2,[-127,1]]]", "[[-0.25,0.5,0,0,[]],[0,0,-100,0,[]]]"};
+    char text[512];
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]) + sizeof(good) / sizeof(good[0]); i++) {
+        bool is_bad = i < sizeof(bad) / sizeof(bad[0]);
+        int length = snprintf(text, sizeof(text),
+            "{\"schema\":\"tinyslim.calibration/1\",\"method\":\"mse\",\"percentile\":99,\"samples\":1,"
+            "\"bins\":%d,\"values\":[{\"name\":\"x\",\"count\":1,\"zeros\":1,\"invalid\":0,\"minimum\":0,"
+            "\"maximum\":0,\"exponent\":0,\"histogram\":[],\"channels\":%s}]}",
+            TSL_OBSERVER_BINS, is_bad ? bad[i] : good[i - sizeof(bad) / sizeof(bad[0])]);
+        assert_int_equal(tsl_file_write(f->ctx, f->a, text, (size_t)length), TSLIM_OK);
+        tslim_calibration *loaded = NULL;
+        tslim_status status = tslim_calibration_load_file(f->ctx, f->a, &loaded);
+        if (status != (is_bad ? TSLIM_ERROR_BAD_FILE : TSLIM_OK)) fail_msg("%s: %d", text, (int)status);
+        tslim_calibration_destroy(loaded);
+    }
+}
+
 static bool stop_at_8(void *user, const char *what, uint64_t done, uint64_t total) {
     assert_string_equal(what, "samples");
     assert_int_equal(total, SAMPLES);
@@ -263,6 +287,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_shards, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_files, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_damage, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_damaged_channels, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_failures, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
