@@ -4,6 +4,7 @@
 import gzip
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ TINYSLIM = os.environ["TINYSLIM"]
 MODEL = os.path.join(os.path.dirname(__file__), "../../examples/models/fashion_resnet.onnx")
 PREPARE = ["--scale", "0.00392156862745098", "--mean", "0.2860", "--std", "0.3530"]
 VERBS = ["inspect", "check", "run", "compare", "eval", "gate", "bench", "sensitivity", "prune", "calibrate", "quantize",
-         "export", "convert", "verify"]
+         "export", "convert", "verify", "report"]
 passed = failed = 0
 
 
@@ -209,6 +210,41 @@ def the_way(folder):
     run("inspect", f"{folder}/short.tslim", code=4)
 
 
+def report(folder):
+    """One page from what the steps print."""
+    steps = f"{folder}/steps"
+    os.mkdir(steps)
+    images = ["--data", f"{folder}/images.npy", *PREPARE]
+    plain = ["--data", f"{folder}/images.npy", "--labels", f"{folder}/labels.npy"]
+    for name, words in {"1": ["inspect", MODEL], "2": ["inspect", f"{folder}/q.tslim"],
+                        "3": ["bench", f"{folder}/q.tslim", "--seconds", "0.01", "--per-layer"],
+                        "4": ["prune", MODEL, "--ratio", "0.3", "--dry-run"],
+                        "5": ["compare", MODEL, f"{folder}/q.tslim", *images, "--per-layer"],
+                        "6": ["quantize", MODEL, "--calibration", f"{folder}/c.json", "-o", f"{folder}/q.tslim"],
+                        "7": ["gate", f"{folder}/q.tslim", "--baseline", MODEL, *plain, "--max-drop", "0.5"]}.items():
+        with open(f"{steps}/{name}.json", "w", encoding="utf-8") as file:
+            file.write(run(*words, "--json"))
+    shutil.copy(f"{folder}/s.json", f"{steps}/8.json")
+    with open(f"{steps}/9.json", "w", encoding="utf-8") as file:
+        json.dump({"schema": "tinyslim.inspect/1", "model": "<script>alert(1)", "file_bytes": 1}, file)
+    page = f"{folder}/report.html"
+    made = run_json("report", steps, "-o", page, keys=["output", "files"])
+    check(len(made["files"]) == 9 and made["file_bytes"] == os.path.getsize(page), "report: files")
+    text = open(page, encoding="utf-8").read()
+    for wanted in ("Before and after", "fashion_resnet.onnx", "q.tslim", "Latency", "Pruning", "Quantization", "Gate",
+                   "Distance between two models", "<svg", "stage3.block0.conv1", "</html>"):
+        check(wanted in text, f"report: '{wanted}' is not in the page")
+    check("<script" not in text and "&lt;script&gt;" in text, "report: text from files is escaped")
+    check(not [name for name in os.listdir(folder) if name.endswith(".part")], "report: nothing is left behind")
+    open(f"{steps}/bad.json", "w").write("{")
+    run("report", steps, "-o", f"{folder}/none.html", code=4, says="bad.json")
+    check(not os.path.exists(f"{folder}/none.html"), "report: a failed run leaves no page")
+    run("report", f"{folder}/nowhere", "-o", page, code=5, says="nowhere")
+    run("report", steps, code=2, says="-o")
+    os.mkdir(f"{folder}/empty")
+    run("report", f"{folder}/empty", "-o", page, code=5, says="no JSON files")
+
+
 def interruption(folder):
     """A run that is stopped leaves the old file, and nothing beside it."""
     target = f"{folder}/stopped.json"
@@ -234,6 +270,7 @@ with tempfile.TemporaryDirectory() as top:
     usage()
     exit_codes(f"{top}/files")
     the_way(f"{top}/files")
+    report(f"{top}/files")
     interruption(f"{top}/files")
 print(f"{passed} checks passed, {failed} failed")
 sys.exit(failed > 0)
