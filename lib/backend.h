@@ -7,6 +7,7 @@
 #include "base/context.h"
 #include "base/status.h"
 #include "ir/attr.h"
+#include "ir/chain.h"
 #include "ir/op.h"
 #include "ir/tensor.h"
 #include "ir/window.h"
@@ -16,6 +17,7 @@ typedef struct tsl_step_epilogue {
     int32_t residual; // which input is added; -1: none
     bool clamp;
     float lo, hi; // in real units; -inf and +inf where open
+    const tsl_chain *chain; // of products only, or NULL: what comes after the residual and before the clamp
     // 256 bytes, or NULL: each byte b of an INT8 result becomes table[b], b as unsigned, after all else. The
     // output's descriptor is that of the result before. Products have it, and functions of one value.
     const uint8_t *table;

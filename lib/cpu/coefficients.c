@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "cpu/finish.h"
 #include "cpu/product.h"
 
 #define READABLE_BEHIND 64
@@ -183,21 +184,33 @@ static float to_steps(double real, double scale, int32_t zero_point) {
 static void set_bounds(const tsl_step *step, bool to_int8, double y_scale, tsl_coefficients *c) {
     const tsl_step_epilogue *e = &step->epilogue;
     int32_t zero_point = step->outputs[0].quant.zero_point;
-    c->lo = e->clamp ? e->lo : -INFINITY;
-    c->hi = e->clamp ? e->hi : INFINITY;
-    if (!to_int8) return;
-    c->lo = to_steps((double)c->lo, y_scale, zero_point);
-    c->hi = to_steps((double)c->hi, y_scale, zero_point);
+    double lo = e->clamp ? (double)e->lo : -INFINITY, hi = e->clamp ? (double)e->hi : INFINITY;
+    if (c->line) { // the bounds of the first clamp, clamped by the second
+        const double least = fmin(hi, fmax(lo, tsl_chain_bound(c->line, c->line->lo)));
+        hi = fmin(hi, fmax(lo, tsl_chain_bound(c->line, c->line->hi)));
+        lo = least;
+    }
+    c->lo = to_int8 ? to_steps(lo, y_scale, zero_point) : (float)lo;
+    c->hi = to_int8 ? to_steps(hi, y_scale, zero_point) : (float)hi;
+}
+
+// What a channel's results are multiplied by.
+static double factor_of(const tsl_coefficients *c, size_t channel) {
+    return c->line ? c->line->factor[channel] : 1;
+}
+
+// One channel's bias in the output's unit.
+static float bias_of(const tsl_coefficients *c, size_t channel, double bias) {
+    double shift = c->line ? c->line->shift[channel] * c->unit : 0;
+    return (float)(bias * c->bias_factor * factor_of(c, channel) + shift + c->offset);
 }
 
 static void fill_bias(const tsl_coefficients *c, const float *data, float *padded) {
     size_t step = c->bias_tensor && tsl_tensor_elements(c->bias_tensor) == 1 ? 0 : 1;
     for (size_t i = 0; i < c->groups * c->padded; i++) padded[i] = (float)c->offset;
-    if (!data) return;
-    for (size_t group = 0; group < c->groups; group++)
-        for (size_t j = 0; j < c->n; j++)
-            padded[group * c->padded + j] =
-                (float)((double)data[(group * c->n + j) * step] * c->bias_factor + c->offset);
+    if (!data && !c->line) return;
+    for (size_t i = 0; i < c->groups * c->n; i++)
+        padded[i / c->n * c->padded + i % c->n] = bias_of(c, i, data ? (double)data[i * step] : 0);
 }
 
 static tslim_status prepare_bias(const tsl_prepare *p, tsl_kernel *kernel, tsl_coefficients *c) {
@@ -242,6 +255,36 @@ static tslim_status prepare_residual(const tsl_prepare *p, double y_scale, tsl_c
     return TSLIM_OK;
 }
 
+// ---- The chain ----
+
+static tslim_status set_line(const tsl_prepare *p, tsl_coefficients *c) {
+    const tsl_chain *chain = p->step->epilogue.chain;
+    if (!chain || c->dynamic || p->step->epilogue.residual >= 0 || !tsl_chain_is_line(chain)) return TSLIM_OK;
+    if (chain->n_channels != c->groups * c->n) return tsl_cpu_unsupported(p);
+    c->line = chain;
+    return TSLIM_OK;
+}
+
+static bool has_finish(const tsl_prepare *p, const tsl_coefficients *c) {
+    return p->step->epilogue.chain && !c->line;
+}
+
+static tslim_status prepare_finish(const tsl_prepare *p, double y_scale, tsl_coefficients *c) {
+    if (!has_finish(p, c)) return TSLIM_OK;
+    if (c->residual_after) return tsl_cpu_unsupported(p);
+    const tsl_finish_shape shape = {.groups = c->groups,
+        .n = c->n,
+        .padded = c->padded,
+        .y_scale = y_scale,
+        .y_zero = p->step->outputs[0].quant.zero_point,
+        .lo = c->lo,
+        .hi = c->hi};
+    TSL_TRY(tsl_finish_prepare(p, p->step->epilogue.chain, &shape, &c->finish));
+    c->lo = -INFINITY; // the product's own
+    c->hi = INFINITY;
+    return TSLIM_OK;
+}
+
 static tslim_status prepare_scales(
     const tsl_prepare *p, const tsl_quant *w, double factor, tsl_coefficients *c) {
     size_t channels = c->groups * c->n;
@@ -251,7 +294,8 @@ static tslim_status prepare_scales(
     c->scale = tsl_arena_array(p->arena, c->groups * c->padded, sizeof(float));
     TSL_REQUIRE_MEMORY(c->scale, c->groups * c->padded * sizeof(float));
     for (size_t i = 0; i < channels; i++)
-        c->scale[i / c->n * c->padded + i % c->n] = (float)((double)w->scales[i % w->n_scales] * factor);
+        c->scale[i / c->n * c->padded + i % c->n] =
+            (float)((double)w->scales[i % w->n_scales] * factor * factor_of(c, i));
     if (w->zero_point == 0 && !w->zero_points) return TSLIM_OK;
     c->w_zero = tsl_arena_array(p->arena, c->groups * c->padded, sizeof(int32_t));
     TSL_REQUIRE_MEMORY(c->w_zero, c->groups * c->padded * sizeof(int32_t));
@@ -275,10 +319,11 @@ tslim_status tsl_coefficients_prepare(const tsl_prepare *p, tsl_kernel *kernel, 
         .table = (const int8_t *)p->step->epilogue.table};
     c->is_int8 = w->dtype == TSLIM_DTYPE_INT8;
     c->to_float = y->dtype == TSLIM_DTYPE_FLOAT;
-    double y_scale = 1;
+    double y_scale = 1, sum_scale = 1; // of the output; of what the sums become
     if (c->is_int8) {
         double a_scale = 0;
         c->dynamic = a->dtype == TSLIM_DTYPE_FLOAT && c->to_float && weights->packed && weights->count == 1;
+        TSL_TRY(set_line(p, c));
         if ((a->dtype != TSLIM_DTYPE_INT8 && a->dtype != TSLIM_DTYPE_UINT8 && !c->dynamic) ||
             (!c->to_float && y->dtype != TSLIM_DTYPE_INT8))
             return tsl_cpu_unsupported(p);
@@ -292,17 +337,22 @@ tslim_status tsl_coefficients_prepare(const tsl_prepare *p, tsl_kernel *kernel, 
             TSL_TRY(read_scale(p, a, "input", &a_scale));
         if (!c->to_float) {
             TSL_TRY(read_scale(p, y, "output", &y_scale));
-            c->offset = y->quant.zero_point;
+            if (!has_finish(p, c)) {
+                sum_scale = y_scale;
+                c->offset = y->quant.zero_point;
+            }
         }
-        TSL_TRY(prepare_scales(p, &w->quant, alpha * a_scale / y_scale, c));
-        c->bias_factor = beta / y_scale;
+        TSL_TRY(prepare_scales(p, &w->quant, alpha * a_scale / sum_scale, c));
+        c->bias_factor = beta / sum_scale;
+        c->unit = 1 / y_scale;
     } else if (a->dtype != TSLIM_DTYPE_FLOAT || w->dtype != TSLIM_DTYPE_FLOAT || !c->to_float) {
         return tsl_cpu_unsupported(p);
     }
     size_t dynamic_bytes = c->groups * c->padded * (sizeof(float) + sizeof(int32_t));
     if (c->dynamic) TSL_TRY(tsl_scratch_reserve(kernel, dynamic_bytes, &c->dynamic_scratch));
     set_bounds(p->step, !c->to_float, y_scale, c);
-    TSL_TRY(prepare_residual(p, y_scale, c));
+    TSL_TRY(prepare_residual(p, sum_scale, c));
+    TSL_TRY(prepare_finish(p, y_scale, c));
     return prepare_bias(p, kernel, c);
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Conv where each channel has a kernel of its own: rows of output pixels, shared among threads.
 #include "cpu/conv.h"
+#include "cpu/finish.h"
 
 // Outputs times kernel positions: less is not worth waking a thread.
 #define GRAIN ((size_t)1 << 15)
@@ -24,6 +25,22 @@ static ptrdiff_t row_offset(const tsl_tensor *t, int64_t n, int64_t y) {
     return (n * t->strides[0] + y * t->strides[2]) * size_of(t);
 }
 
+// Results of a piece stay in the nearest cache between the product and its chain.
+#define PIECE_BYTES ((size_t)8 * 1024)
+
+static void run_finished_f32(const tsl_conv *conv, tsl_depthwise_f32_args args) {
+    const size_t pixels = args.pixels, most = PIECE_BYTES / (args.channels * sizeof(float) + 1) + 1;
+    for (size_t first = 0; first < pixels; first += args.pixels) {
+        args.pixels = pixels - first < most ? pixels - first : most;
+        conv->weights.functions->depthwise_f32(&args);
+        tsl_finish_rows(conv->coefficients.finish, args.c, args.c_pixel, args.pixels, args.channels);
+        const ptrdiff_t done = (ptrdiff_t)args.pixels;
+        args.a = (const float *)(const void *)((const char *)args.a + done * args.a_pixel);
+        args.c = (float *)(void *)((char *)args.c + done * args.c_pixel);
+        if (args.z) args.z = (const float *)(const void *)((const char *)args.z + done * args.z_pixel);
+    }
+}
+
 static void run_row_f32(const rows_task *t, const char *a, const char *z, char *c) {
     const tsl_conv *conv = t->conv;
     tsl_depthwise_f32_args args = {.a = (const float *)(const void *)a,
@@ -40,7 +57,10 @@ static void run_row_f32(const rows_task *t, const char *a, const char *z, char *
     args.z_pixel = z ? conv->residual.view.strides[3] * size_of(&conv->residual.view) : 0;
     args.pixels = (size_t)conv->output.view.dims[3];
     args.channels = (size_t)conv->output.view.dims[1];
-    conv->weights.functions->depthwise_f32(&args);
+    if (conv->coefficients.finish)
+        run_finished_f32(conv, args);
+    else
+        conv->weights.functions->depthwise_f32(&args);
 }
 
 static void look_up(const tsl_cpu_functions *functions, const tsl_depthwise_s8_args *d, const int8_t *table) {
@@ -74,7 +94,8 @@ static void run_lines_s8(const rows_task *t, const char *a, const char *z, char 
         .z = (const int8_t *)z,
         .z_scale = k->z_scale,
         .lo = k->lo,
-        .hi = k->hi};
+        .hi = k->hi,
+        .finish = k->finish};
     args.a_pixel = conv->window.stride[1] * x->strides[3] * size_of(x);
     args.a_line = conv->window.stride[0] * x->strides[2] * size_of(x);
     args.c_pixel = y->strides[3] * size_of(y);

@@ -22,6 +22,37 @@
 // INT8 channels that are multiplied together: k is padded to a multiple of it, with zero weights.
 #define TSL_K_GROUP 4
 
+// ---- The chain after a product's sum ----
+// t is the sum with bias and residual, in real units: a = clamp(f(t), least, most);
+// y = clamp(fmaf(a, factor[j], shift[j]), lo, hi), to int8 rounded to nearest even. A product that has one
+// leaves the bounds of its own alone.
+typedef struct tsl_finish_args tsl_finish_args;
+typedef struct tsl_finish {
+    void (*run)(const tsl_finish_args *args); // finish_sums of the dispatch table
+    tsl_op op; // f; of Clip the identity
+    float alpha, beta; // as in tsl_unary_f32_args
+    float least, most;
+    const float *factor, *shift; // padded to 16
+    float lo, hi; // for int8 whole numbers within -128..127
+} tsl_finish;
+
+// Rows of some of a product's channels. With sums, t is what tsl_gemm_s8_args says, as y there; without,
+// c_f32 holds it.
+struct tsl_finish_args {
+    const tsl_finish *finish;
+    const int32_t *sums; // [rows][width], or NULL
+    size_t rows;
+    size_t first, width; // channels, a multiple of 16; of these, those below n exist
+    size_t n;
+    const float *scale, *bias; // from channel 0 on, as all pointers here
+    const int8_t *z;
+    const ptrdiff_t *z_row;
+    float z_scale;
+    int8_t *c_s8; // one of the two is NULL
+    float *c_f32;
+    const ptrdiff_t *c_row;
+};
+
 // ---- Float matrix product: c[r][j] = clamp(bias[j] + sum(t, i) a[r][t][i] * w[t][i][j] + z[r][j], lo, hi)
 // ---- Accumulated in order of t, then i, by fused multiply-adds, starting from bias: portable C uses fmaf
 // too.
@@ -38,7 +69,21 @@ typedef struct tsl_gemm_f32_args {
     const ptrdiff_t *z_row;
     const float *bias; // padded to a multiple of 16; never NULL
     float lo, hi;
+    const tsl_finish *finish; // or NULL
 } tsl_gemm_f32_args;
+
+// What the kernel has stored of some rows and channels goes through the chain.
+static inline void tsl_gemm_f32_finish(
+    const tsl_gemm_f32_args *g, size_t row, size_t rows, size_t first, size_t width) {
+    const tsl_finish_args args = {.finish = g->finish,
+        .rows = rows,
+        .first = first,
+        .width = width,
+        .n = g->n,
+        .c_f32 = g->c,
+        .c_row = g->c_row + row};
+    g->finish->run(&args);
+}
 
 // ---- INT8 matrix product: acc = acc_init[j] + sum a*w in int32, exact for any operands ----
 // y = fmaf((float)acc, scale[j], bias[j]), or with a residual fmaf((float)z, z_scale, that);
@@ -88,7 +133,28 @@ typedef struct tsl_gemm_s8_args {
     int8_t *c_s8; // one of the two is NULL
     float *c_f32;
     const ptrdiff_t *c_row;
+    const tsl_finish *finish; // or NULL
 } tsl_gemm_s8_args;
+
+// The chain of sums[rows][width], and their storage.
+static inline void tsl_gemm_s8_finish(
+    const tsl_gemm_s8_args *g, size_t row, size_t rows, size_t first, size_t width, const int32_t *sums) {
+    const tsl_finish_args args = {.finish = g->finish,
+        .sums = sums,
+        .rows = rows,
+        .first = first,
+        .width = width,
+        .n = g->n,
+        .scale = g->scale,
+        .bias = g->bias,
+        .z = g->z,
+        .z_row = g->z ? g->z_row + row : NULL,
+        .z_scale = g->z_scale,
+        .c_s8 = g->c_s8,
+        .c_f32 = g->c_f32,
+        .c_row = g->c_row + row};
+    g->finish->run(&args);
+}
 
 // sum[r] = the sum of a row's activations over all taps, of k channels each: for weights with zero points.
 typedef struct tsl_row_sums_args {
@@ -134,6 +200,7 @@ typedef struct tsl_depthwise_s8_args {
     int8_t *c_s8; // one of the two is NULL
     float *c_f32;
     ptrdiff_t c_pixel;
+    const tsl_finish *finish; // or NULL
 } tsl_depthwise_s8_args;
 
 // ---- Winograd's F(4x4, 3x3), see cpu/winograd.h: a tile is 6x6 input pixels, 36 points, 4x4 output pixels
@@ -185,7 +252,35 @@ typedef struct tsl_winograd_output_args {
     int8_t *c_s8; // one of the two is NULL
     float *c_f32;
     ptrdiff_t c_row, c_column;
+    const tsl_finish *finish; // or NULL; int8 only
 } tsl_winograd_output_args;
+
+// The chain of one tile's sums, sixteen channels from `first` on, and their storage.
+static inline void tsl_winograd_finish(
+    const tsl_winograd_output_args *o, size_t first, const int32_t sums[4][4][TSL_PANEL]) {
+    ptrdiff_t c[4], z[4];
+    for (size_t row = 0; row < o->rows; row++) {
+        for (size_t column = 0; column < o->columns; column++) {
+            c[column] = (ptrdiff_t)row * o->c_row + (ptrdiff_t)column * o->c_column;
+            z[column] = (ptrdiff_t)row * o->z_row + (ptrdiff_t)column * o->z_column;
+        }
+        const tsl_finish_args args = {.finish = o->finish,
+            .sums = sums[row][0],
+            .rows = o->columns,
+            .first = first,
+            .width = TSL_PANEL,
+            .n = o->channels,
+            .scale = o->scale,
+            .bias = o->bias,
+            .z = (const int8_t *)o->z,
+            .z_row = z,
+            .z_scale = o->z_scale,
+            .c_s8 = o->c_s8,
+            .c_f32 = o->c_f32,
+            .c_row = c};
+        o->finish->run(&args);
+    }
+}
 
 // ---- The rest of the operators: contiguous runs of elements, or channels of one pixel. The same bits at
 // every level. Results are clamped to lo..hi; NaN stays NaN where the result is float and becomes 0 where it

@@ -54,6 +54,15 @@ typedef struct piece {
     const offsets *offsets;
 } piece;
 
+// The chain from a padded channel on, or NULL.
+static const tsl_finish *finish_at(const tsl_coefficients *c, size_t channel, tsl_finish *finish) {
+    if (!c->finish) return NULL;
+    *finish = *c->finish;
+    finish->factor += channel;
+    finish->shift += channel;
+    return finish;
+}
+
 static void run_f32(const loop *l, const piece *q) {
     const tsl_product *p = l->product;
     const tsl_pack_geometry *g = p->geometry;
@@ -76,6 +85,8 @@ static void run_f32(const loop *l, const piece *q) {
     args.c = (float *)l->operands->c + channel;
     args.z = l->operands->z ? (const float *)l->operands->z + channel : NULL;
     args.bias = l->operands->bias + q->group * c->padded + first;
+    tsl_finish finish;
+    args.finish = finish_at(c, q->group * c->padded + first, &finish);
     p->functions->gemm_f32(&args);
 }
 
@@ -155,6 +166,8 @@ static void run_s8(const loop *l, const piece *q) {
         args.a_sum = a_sum;
         args.w_zero = c->w_zero + padded;
     }
+    tsl_finish finish;
+    args.finish = finish_at(c, padded, &finish);
     p->functions->gemm_s8(&args);
     if (c->table) look_up(l, q, args.c_s8);
     if (c->residual_after) add_float_residual(l, q, args.c_f32, (const float *)l->operands->z + channel);

@@ -48,10 +48,13 @@ typedef struct tsl_coefficients {
     const tsl_tensor *bias_tensor; // of the step; NULL: none
     float *bias; // NULL: made at each run, in the scratch
     size_t bias_scratch;
-    double bias_factor; // from the bias's unit to the output's
+    double bias_factor; // from the bias's unit to that of the sums
+    double unit; // of the output's steps in 1: from the line's unit to that of the sums
     double offset; // in the output's unit: what the zero points of output and residual come to
     const tsl_tensor *residual; // of the step, or NULL
     float z_scale;
+    const tsl_chain *line; // of the epilogue where scale, bias and bounds hold it, or NULL
+    tsl_finish *finish; // of the epilogue otherwise, or NULL: scale and bias then lead to real units
     const int8_t *table; // of the epilogue, or NULL
     bool residual_after; // a float residual of an INT8 product: the kernel does not know it
     float lo, hi;

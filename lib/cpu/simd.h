@@ -105,6 +105,12 @@ V_FUNCTION vf v_power_of_2(vf biased, uint32_t bias, int halves, int half) {
     }
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(n, _mm512_set1_epi32(127)), 23));
 }
+V_FUNCTION vf v_load_s32_all(const int32_t *p) {
+    return _mm512_cvtepi32_ps(_mm512_loadu_si512(p));
+}
+V_FUNCTION void v_store_s8_within(int8_t *p, vf v) {
+    _mm_storeu_si128((__m128i *)(void *)p, _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(v)));
+}
 V_FUNCTION vf v_load_s8_all(const int8_t *p) {
     return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(const void *)p)));
 }
@@ -229,6 +235,15 @@ V_FUNCTION vf v_power_of_2(vf biased, uint32_t bias, int halves, int half) {
     }
     return y;
 }
+V_FUNCTION vf v_load_s32_all(const int32_t *p) {
+    V_UNARY(_mm256_cvtepi32_ps(_mm256_loadu_si256((const __m256i *)(const void *)(p + 8 * i))));
+}
+V_FUNCTION void v_store_s8_within(int8_t *p, vf v) {
+    __m256i words = _mm256_packs_epi32(_mm256_cvtps_epi32(v.r[0]), _mm256_cvtps_epi32(v.r[1]));
+    words = _mm256_permute4x64_epi64(words, 0xd8);
+    _mm_storeu_si128((__m128i *)(void *)p,
+        _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1)));
+}
 V_FUNCTION vf v_load_s8_all(const int8_t *p) {
     V_UNARY(_mm256_cvtepi32_ps(
         _mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)(p + 8 * i)))));
@@ -349,6 +364,9 @@ V_FUNCTION vf v_power_of_2(vf biased, uint32_t bias, int halves, int half) {
     }
     return y;
 }
+V_FUNCTION vf v_load_s32_all(const int32_t *p) {
+    V_QUARTERS(vf, vcvtq_f32_s32(vld1q_s32(p + 4 * i)));
+}
 V_FUNCTION vf v_load_s8_all(const int8_t *p) {
     int16x8_t low = vmovl_s8(vld1_s8(p)), high = vmovl_s8(vld1_s8(p + 8));
     return (vf){{vcvtq_f32_s32(vmovl_s16(vget_low_s16(low))), vcvtq_f32_s32(vmovl_high_s16(low)),
@@ -360,6 +378,9 @@ V_FUNCTION void v_store_s8_all(int8_t *p, vf v) {
     for (int i = 0; i < 4; i++) words[i] = vqmovn_s32(vcvtnq_s32_f32(v.r[i]));
     vst1_s8(p, vqmovn_s16(vcombine_s16(words[0], words[1])));
     vst1_s8(p + 8, vqmovn_s16(vcombine_s16(words[2], words[3])));
+}
+V_FUNCTION void v_store_s8_within(int8_t *p, vf v) {
+    v_store_s8_all(p, v);
 }
 #undef V_QUARTERS
 
@@ -463,6 +484,12 @@ V_FUNCTION vf v_power_of_2(vf biased, uint32_t bias, int halves, int half) {
         memcpy(&y.lane[i], &n, sizeof n);
     }
     return y;
+}
+V_FUNCTION vf v_load_s32_all(const int32_t *p) {
+    V_LANES(vf, (float)p[i]);
+}
+V_FUNCTION void v_store_s8_within(int8_t *p, vf v) {
+    for (int i = 0; i < TSL_LANES; i++) p[i] = (int8_t)rintf(v.lane[i]);
 }
 V_FUNCTION vf v_load_s8_all(const int8_t *p) {
     V_LANES(vf, (float)p[i]);

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "cpu/finish.h"
 
 #define POINTS ((size_t)TSL_WINOGRAD_POINTS)
 #define TILE ((size_t)4) // outputs along each axis
@@ -339,6 +340,13 @@ static void transform_outputs(const job *j, const share *q) {
         args.z_row = step_of(z, 2);
         args.z_column = step_of(z, 3);
     }
+    tsl_finish finish;
+    if (k->finish) {
+        finish = *k->finish;
+        finish.factor += channel;
+        finish.shift += channel;
+        if (k->is_int8) args.finish = &finish;
+    }
     for (size_t i = 0; i < q->tiles; i++) {
         position at = position_of(j->w, j->first + q->first + i);
         args.rows = smaller(TILE, (size_t)y->dims[2] - at.y);
@@ -352,6 +360,9 @@ static void transform_outputs(const job *j, const share *q) {
             args.c_s8 = (int8_t *)c;
         (k->is_int8 ? j->functions->winograd_output_s8 : j->functions->winograd_output_f32)(&args);
         if (k->table) look_up(j, &args);
+        for (size_t row = 0; k->finish && !k->is_int8 && row < args.rows; row++)
+            tsl_finish_rows(&finish, (float *)(void *)(c + (ptrdiff_t)row * args.c_row), args.c_column,
+                args.columns, args.channels);
     }
 }
 

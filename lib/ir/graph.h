@@ -10,6 +10,7 @@
 #include "base/name_map.h"
 #include "base/status.h"
 #include "ir/attr.h"
+#include "ir/chain.h"
 #include "ir/op.h"
 #include "ir/tensor.h"
 
@@ -42,12 +43,13 @@ static inline bool tsl_value_is_constant(const tsl_value *value) {
     return value->buffer != NULL;
 }
 
-// What a node does to its result before storing it: y = clamp(result + input[residual]), then
+// What a node does to its result before storing it: y = clamp(chain(result + input[residual])), then
 // table[y as an unsigned byte].
 typedef struct tsl_epilogue {
     int32_t residual; // which input is added; -1: none
     bool clamp;
     float lo, hi; // in real units; -inf and +inf where open
+    const tsl_chain *chain; // in the graph's arena, or NULL; used by the plan only
     const uint8_t *table; // 256 bytes in the graph's arena, or NULL; used by the plan only
     tsl_quant table_quant; // of what goes into the table; the output value has that of what comes out
 } tsl_epilogue;

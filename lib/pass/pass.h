@@ -60,6 +60,10 @@ tslim_status tsl_pass_fuse_epilogues(tslim_graph *graph);
 // DepthToSpace.
 tslim_status tsl_pass_pixel_shuffle(tslim_graph *graph);
 
+// A function of one value behind a product, a line for each channel behind that, and the rounding to INT8
+// become an epilogue of the product (ir/chain.h). For the plan only. Needs static shapes.
+tslim_status tsl_pass_fuse_chains(tslim_graph *graph);
+
 // Functions of one INT8 value, and chains of them, become tables of the node that makes their operand. For a
 // plan only: a table has no form in files. Needs static shapes.
 tslim_status tsl_pass_fuse_tables(tslim_graph *graph, tsl_evaluate_node evaluate, void *user);

@@ -77,5 +77,6 @@ void tsl_describe_step(const tslim_graph *graph, const tsl_node *node, const tsl
     step->epilogue.clamp = node->epilogue.clamp;
     step->epilogue.lo = node->epilogue.lo;
     step->epilogue.hi = node->epilogue.hi;
+    step->epilogue.chain = node->epilogue.chain;
     step->epilogue.table = node->epilogue.table;
 }

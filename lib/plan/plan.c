@@ -84,6 +84,7 @@ static tslim_status build(tsl_plan *plan, tslim_issue_callback callback, void *u
     TSL_TRY(split(plan));
     TSL_TRY(bound_outputs(plan));
     if (plan->env->optimize) TSL_TRY(tsl_pass_fuse_normalization(plan->graph)); // what depends on sizes
+    if (plan->env->optimize) TSL_TRY(tsl_pass_fuse_chains(plan->graph));
     if (plan->env->optimize) TSL_TRY(tsl_pass_fuse_tables(plan->graph, tsl_evaluate_on_cpu, NULL));
     TSL_TRY(TSL_VERIFY(plan->graph));
     TSL_TRY(tsl_pass_assign_layouts(plan->graph));

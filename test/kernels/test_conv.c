@@ -19,6 +19,9 @@ typedef struct conv_case {
     bool has_bias, has_residual, winograd; // winograd: of its shape, and by that method where it is possible
     tsl_step step;
     uint8_t table[256];
+    tsl_chain chain;
+    tsl_attr chain_items[2];
+    double factor[4096], shift[4096];
 } conv_case;
 
 static tslim_context *context;
@@ -150,6 +153,41 @@ static void make_output(conv_case *t, tslim_dtype dtype) {
     test_tensor_randomize(&t->z.tensor, -128, 127);
 }
 
+// INT8 kernels add no floats before a chain.
+static bool exact_with_floats(const conv_case *t) {
+    return t->w.tensor.dtype == TSLIM_DTYPE_INT8 && t->z.tensor.dtype == TSLIM_DTYPE_FLOAT;
+}
+
+// A function, or a Clip with bounds or without, and a line: for each channel, for all channels, or none.
+static void make_chain(conv_case *t) {
+    static const tsl_op functions[] = {TSL_OP_CLIP, TSL_OP_CLIP, TSL_OP_HARD_SWISH, TSL_OP_HARD_SIGMOID,
+        TSL_OP_LEAKY_RELU, TSL_OP_SIGMOID, TSL_OP_GELU};
+    const bool exact = t->w.tensor.dtype == TSLIM_DTYPE_INT8; // the reference knows the cheap ones to the bit
+    t->chain_items[0] =
+        (tsl_attr){.id = TSL_ATTR_alpha, .type = TSL_ATTR_TYPE_FLOAT, .name = "alpha", .f = 0.2f};
+    t->chain_items[1] =
+        (tsl_attr){.id = TSL_ATTR_beta, .type = TSL_ATTR_TYPE_FLOAT, .name = "beta", .f = 0.4f};
+    t->chain = (tsl_chain){.op = functions[random_between(0, exact ? 4 : 6)],
+        .attrs = {t->chain_items, 2},
+        .lo = -INFINITY,
+        .hi = INFINITY,
+        .factor = t->factor,
+        .shift = t->shift,
+        .n_channels = (uint32_t)(t->groups * t->n)};
+    if (t->chain.op == TSL_OP_CLIP && one_in(2)) {
+        t->chain.lo = one_in(2) ? 0 : -0.2f;
+        t->chain.hi = one_in(2) ? INFINITY : 0.6f;
+    }
+    const bool each = one_in(2), has_shift = one_in(2), has_factor = one_in(4);
+    for (uint32_t i = 0; i < t->chain.n_channels; i++) {
+        t->factor[i] = has_factor ? 1 : 1.5 + (double)random_real();
+        t->shift[i] = has_shift ? (double)random_real() : 0;
+        if (!each) t->factor[i] = t->factor[0], t->shift[i] = t->shift[0];
+    }
+    if (one_in(6)) t->factor[0] = -0.7;
+    t->step.epilogue.chain = &t->chain;
+}
+
 static void make_step(conv_case *t) {
     int64_t channels = t->groups * t->n;
     t->has_bias = !one_in(4);
@@ -181,6 +219,7 @@ static void make_step(conv_case *t) {
         for (int i = 0; i < 256; i++) t->table[i] = (uint8_t)random_between(0, 255);
         t->step.epilogue.table = t->table;
     }
+    if (one_in(2) && !(t->has_residual && exact_with_floats(t))) make_chain(t);
     if (one_in(2)) return;
     t->step.epilogue.clamp = true;
     t->step.epilogue.lo = one_in(2) ? 0 : -0.3f;
@@ -229,12 +268,38 @@ static sum sum_at(const conv_case *t, int64_t batch, int64_t channel, int64_t oy
     return s;
 }
 
+static float clamp(float y, float lo, float hi) {
+    y = lo > y ? lo : y;
+    return hi < y ? hi : y;
+}
+
+static float apply(const conv_case *t, float x) {
+    switch (t->chain.op) {
+    case TSL_OP_HARD_SWISH:
+        return x * clamp(fmaf(x, 1.0f / 6, 0.5f), 0, 1);
+    case TSL_OP_HARD_SIGMOID:
+        return clamp(fmaf(x, 0.2f, 0.4f), 0, 1);
+    case TSL_OP_LEAKY_RELU:
+        return x < 0 ? x * 0.2f : x;
+    case TSL_OP_SIGMOID:
+        return (float)(1 / (1 + exp(-(double)x)));
+    case TSL_OP_GELU:
+        return (float)(0.5 * (double)x * (1 + erf((double)x * 0.70710678118654752440)));
+    default:
+        return clamp(x, t->chain.lo, t->chain.hi);
+    }
+}
+
 // `tolerance` is absolute.
 static void check_float(const conv_case *t, sum s, double tolerance, int64_t channel, int64_t index) {
     double y = s.value;
     if (t->has_bias) y += test_tensor_get(&t->bias.tensor, channel);
     if (t->has_residual) y += test_tensor_get(&t->z.tensor, index);
     const tsl_step_epilogue *e = &t->step.epilogue;
+    if (e->chain) {
+        y = (double)apply(t, (float)y) * t->factor[channel] + t->shift[channel];
+        tolerance *= 3; // slopes of at most 2.5
+    }
     if (e->clamp) y = fmin(fmax(y, (double)e->lo), (double)e->hi);
     double actual = test_tensor_get(&t->y.tensor, index);
     if (!(fabs(actual - y) <= tolerance)) fail_msg("%.9g, wanted %.9g", actual, y);
@@ -245,20 +310,49 @@ static float bound(float real, double scale, bool to_int8) {
     return (float)fmin(fmax(nearbyint((double)real / scale), -128), 127);
 }
 
+// Whether multipliers, bias and bounds hold the chain: docs/numerics.md.
+static bool is_line(const conv_case *t) {
+    const tsl_chain *c = &t->chain;
+    if (c->op != TSL_OP_CLIP || t->has_residual) return false;
+    if (isinf(c->lo) && isinf(c->hi)) return true;
+    bool same_factor = true, same_shift = true, positive = true;
+    for (uint32_t i = 0; i < c->n_channels; i++) {
+        same_factor &= t->factor[i] == t->factor[0];
+        same_shift &= t->shift[i] == t->shift[0];
+        positive &= t->factor[i] > 0;
+    }
+    return positive && same_shift && (same_factor || (c->lo == 0 && isinf(c->hi)));
+}
+
+static double bound_on_line(const conv_case *t, float real, int64_t channel) {
+    return isinf(real) ? (double)real : (double)real * t->factor[channel] + t->shift[channel];
+}
+
 static void check_int8(const conv_case *t, sum s, int64_t channel, int64_t index) {
     const tsl_step_epilogue *e = &t->step.epilogue;
     const tsl_quant *w = &t->w.tensor.quant;
     bool to_int8 = t->y.tensor.dtype == TSLIM_DTYPE_INT8;
     double y_scale = to_int8 ? (double)t->y_scale : 1;
-    float scale = (float)((double)w->scales[channel % w->n_scales] * ((double)t->x_scale / y_scale));
-    float bias = t->has_bias ? (float)(test_tensor_get(&t->bias.tensor, channel) * (1 / y_scale)) : 0;
-    float y = fmaf((float)(int32_t)s.value, scale, bias);
+    const bool line = e->chain && is_line(t);
+    const double unit = e->chain && !line ? 1 : y_scale; // of the sum
+    const double factor = line ? t->factor[channel] : 1, shift = line ? t->shift[channel] * (1 / y_scale) : 0;
+    const double real = t->has_bias ? test_tensor_get(&t->bias.tensor, channel) : 0;
+    float scale = (float)((double)w->scales[channel % w->n_scales] * ((double)t->x_scale / unit) * factor);
+    float y = fmaf((float)(int32_t)s.value, scale, (float)(real * (1 / unit) * factor + shift));
     if (t->has_residual) {
         double z = test_tensor_get(&t->z.tensor, index);
         if (t->z.tensor.dtype == TSLIM_DTYPE_FLOAT)
             y += (float)z;
         else
-            y = fmaf((float)z, (float)((double)t->z_scale / y_scale), y);
+            y = fmaf((float)z, (float)((double)t->z_scale / unit), y);
+    }
+    if (e->chain && !line)
+        y = fmaf(apply(t, y), (float)(t->factor[channel] / y_scale), (float)(t->shift[channel] / y_scale));
+    if (line) {
+        const double lo = bound_on_line(t, t->chain.lo, channel), hi = bound_on_line(t, t->chain.hi, channel);
+        if (to_int8) y = nearbyintf(y);
+        y = fmaxf(y, bound((float)lo, y_scale, to_int8));
+        y = fminf(y, bound((float)hi, y_scale, to_int8));
     }
     if (to_int8) y = nearbyintf(y);
     y = fmaxf(y, bound(e->clamp ? e->lo : -INFINITY, y_scale, to_int8));

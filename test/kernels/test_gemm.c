@@ -2,6 +2,7 @@
 // Every function of kernels.inc at every level that this machine has, against portable C, for equality of
 // every bit: random and extreme operands, all small tails, rows and kernel positions anywhere. Outputs are
 // compared with the bytes between their rows, and operands end where reading faults.
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -24,6 +25,7 @@ enum { CAPACITY = 1 << 20, MAX_ROWS = 64, MAX_TAPS = 140 };
 
 static guarded a_memory, w_memory, z_memory, c_memory, expected_memory;
 static guarded scale_memory, bias_memory, init_memory, sum_memory, zero_memory, row_sum_memory;
+static guarded factor_memory, shift_memory;
 static ptrdiff_t a_row[MAX_ROWS], z_row[MAX_ROWS], c_row[MAX_ROWS], tap[MAX_TAPS];
 
 static tslim_context *ctx;
@@ -75,7 +77,8 @@ static int find_levels(void **unused) {
     }
 #endif
     guarded *all[] = {&a_memory, &w_memory, &z_memory, &c_memory, &expected_memory, &scale_memory,
-        &bias_memory, &init_memory, &sum_memory, &zero_memory, &row_sum_memory};
+        &bias_memory, &init_memory, &sum_memory, &zero_memory, &row_sum_memory, &factor_memory,
+        &shift_memory};
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) *all[i] = guarded_create(CAPACITY);
     return tslim_context_create(NULL, &ctx) == TSLIM_OK ? 0 : -1;
 }
@@ -162,6 +165,42 @@ static void choose_bounds(float *lo, float *hi) {
     *hi = pairs[which][1];
 }
 
+// A chain for one product in two, or NULL; its bounds are whole for int8. Its sums are mostly within -6..6.
+static const tsl_finish *choose_finish(size_t n, float lo, float hi, bool to_float) {
+    static const tsl_op functions[] = {TSL_OP_CLIP, TSL_OP_HARD_SWISH, TSL_OP_HARD_SIGMOID, TSL_OP_LEAKY_RELU,
+        TSL_OP_SILU, TSL_OP_TANH, TSL_OP_GELU};
+    static tsl_finish finish;
+    if (below(2)) return NULL;
+    fill_floats(&factor_memory, padded(n));
+    fill_floats(&shift_memory, padded(n));
+    float *factor = (float *)(void *)factor_memory.data, *shift = (float *)(void *)shift_memory.data;
+    const bool huge = below(8) == 0;
+    for (size_t j = 0; j < padded(n); j++) {
+        factor[j] *= huge ? 1e30f : to_float ? 1 : 40;
+        if (below(3) == 0) factor[j] = 0.5f, shift[j] = -0.0f; // ties
+    }
+    const bool open = below(2);
+    finish = (tsl_finish){.op = functions[below(sizeof(functions) / sizeof(functions[0]))],
+        .alpha = 0.2f,
+        .beta = 0.5f,
+        .least = open ? -INFINITY : -0.5f,
+        .most = open ? INFINITY : 0.5f,
+        .factor = factor,
+        .shift = shift,
+        .lo = lo,
+        .hi = hi};
+    return &finish;
+}
+
+// The chain as a level runs it: by its own function.
+static const tsl_finish *finish_at(const tsl_finish *finish, const tsl_cpu_functions *functions) {
+    static tsl_finish copy;
+    if (!finish) return NULL;
+    copy = *finish;
+    copy.run = functions->finish_sums;
+    return &copy;
+}
+
 static void expect_equal(
     const char *level_name, const char *what, size_t m, size_t n, size_t n_taps, size_t k) {
     if (memcmp(c_memory.data, expected_memory.data, c_memory.bytes) == 0) return;
@@ -205,10 +244,13 @@ static void check_gemm_f32(size_t m, size_t n, size_t n_taps, size_t k) {
         .bias = (float *)(void *)bias_memory.data,
         .lo = below(2) ? 0.0f : -1e30f,
         .hi = below(2) ? 0.5f : 1e30f};
+    const tsl_finish *finish = choose_finish(n, args.lo, args.hi, true);
+    args.finish = finish_at(finish, tsl_cpu_functions_get(TSLIM_ISA_PORTABLE));
     tsl_cpu_functions_get(TSLIM_ISA_PORTABLE)->gemm_f32(&args);
     args.c = (float *)(void *)c_memory.data;
     for (size_t i = 0; i < n_levels; i++) {
         memset(c_memory.data, 0x55, c_memory.bytes);
+        args.finish = finish_at(finish, &levels[i].functions);
         levels[i].functions.gemm_f32(&args);
         expect_equal(levels[i].name, "gemm_f32", m, n, n_taps, k);
     }
@@ -304,11 +346,14 @@ static void check_gemm_s8(size_t m, size_t n, size_t n_taps, size_t k4) {
     choose_bounds(&args.lo, &args.hi);
     args.c_s8 = to_float ? NULL : (int8_t *)expected_memory.data;
     args.c_f32 = to_float ? (float *)(void *)expected_memory.data : NULL;
+    const tsl_finish *finish = choose_finish(n, args.lo, args.hi, to_float);
+    args.finish = finish_at(finish, tsl_cpu_functions_get(TSLIM_ISA_PORTABLE));
     tsl_cpu_functions_get(TSLIM_ISA_PORTABLE)->gemm_s8(&args);
     args.c_s8 = to_float ? NULL : (int8_t *)c_memory.data;
     args.c_f32 = to_float ? (float *)(void *)c_memory.data : NULL;
     for (size_t i = 0; i < n_levels; i++) {
         memset(c_memory.data, 0x55, c_memory.bytes);
+        args.finish = finish_at(finish, &levels[i].functions);
         levels[i].functions.gemm_s8(&args);
         expect_equal(levels[i].name, "gemm_s8", m, n, n_taps, k4);
         if (!levels[i].functions.bundles || args.a_sum) continue; // products with zero points have none
@@ -469,11 +514,14 @@ static void check_depthwise_s8(size_t pixels, size_t channels, size_t n_taps) {
     choose_bounds(&args.lo, &args.hi);
     args.c_s8 = to_float ? NULL : (int8_t *)expected_memory.data;
     args.c_f32 = to_float ? (float *)(void *)expected_memory.data : NULL;
+    const tsl_finish *finish = choose_finish(channels, args.lo, args.hi, to_float);
+    args.finish = finish_at(finish, tsl_cpu_functions_get(TSLIM_ISA_PORTABLE));
     tsl_cpu_functions_get(TSLIM_ISA_PORTABLE)->depthwise_s8(&args);
     args.c_s8 = to_float ? NULL : (int8_t *)c_memory.data;
     args.c_f32 = to_float ? (float *)(void *)c_memory.data : NULL;
     for (size_t i = 0; i < n_levels; i++) {
         memset(c_memory.data, 0x55, c_memory.bytes);
+        args.finish = finish_at(finish, &levels[i].functions);
         levels[i].functions.depthwise_s8(&args);
         expect_equal(levels[i].name, "depthwise_s8", pixels, channels, n_taps, 1);
     }

@@ -36,6 +36,27 @@ TSL_INLINE void one_pixel(
     }
 }
 
+static __attribute__((noinline)) void finish_pixel(
+    const tsl_depthwise_s8_args *d, size_t channel, ptrdiff_t c, ptrdiff_t z, const int32x4_t sum[4]) {
+    int32_t sums[TSL_PANEL];
+    tsl_neon_spill(sum, sums);
+    const tsl_finish_args args = {.finish = d->finish,
+        .sums = sums,
+        .rows = 1,
+        .first = channel,
+        .width = TSL_PANEL,
+        .n = d->channels,
+        .scale = d->scale,
+        .bias = d->bias,
+        .z = d->z,
+        .z_row = &z,
+        .z_scale = d->z_scale,
+        .c_s8 = d->c_s8,
+        .c_f32 = d->c_f32,
+        .c_row = &c};
+    d->finish->run(&args);
+}
+
 TSL_INLINE void one_line(const tsl_depthwise_s8_args *d, ptrdiff_t line, const bool is_unsigned) {
     for (size_t channel = 0; channel < d->channels; channel += TSL_PANEL) {
         size_t count = tsl_smaller(d->channels - channel, TSL_PANEL);
@@ -49,6 +70,10 @@ TSL_INLINE void one_line(const tsl_depthwise_s8_args *d, ptrdiff_t line, const b
             const char *a = (const char *)d->a + line * d->a_line + pixel * d->a_pixel + channel;
             int32x4_t sum[4];
             one_pixel(d, a, channel, is_unsigned, sum);
+            if (d->finish) {
+                finish_pixel(d, channel, c, line * d->z_line + pixel * d->z_pixel, sum);
+                continue;
+            }
             if (d->z) o.z = d->z + line * d->z_line + pixel * d->z_pixel + channel;
             if (d->c_s8)
                 o.c_s8 = d->c_s8 + c + channel;

@@ -42,6 +42,11 @@ TSL_INLINE int32x4_t tsl_neon_requantize(float32x4_t y, float32x4_t lo, float32x
     return vcvtnq_s32_f32(vbslq_f32(vcltq_f32(y, hi), y, hi));
 }
 
+TSL_INLINE void tsl_neon_spill(const int32x4_t sums[4], int32_t *to) {
+    TSL_UNROLL
+    for (int v = 0; v < 4; v++) vst1q_s32(to + 4 * v, sums[v]);
+}
+
 // Sixteen sums of one row, or the first `count` of them, become outputs. Pointers stand at the first channel.
 typedef struct tsl_neon_output {
     const float *scale, *bias;

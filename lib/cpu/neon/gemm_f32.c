@@ -56,6 +56,7 @@ TSL_INLINE void tile(const tsl_gemm_f32_args *g, size_t row, size_t panel, const
     }
     TSL_UNROLL
     for (int r = 0; r < rows; r++) store_row(g, row + (size_t)r, panel * TSL_PANEL, sum[r]);
+    if (g->finish) tsl_gemm_f32_finish(g, row, (size_t)rows, panel * TSL_PANEL, TSL_PANEL);
 }
 
 void tsl_neon_gemm_f32(const tsl_gemm_f32_args *g) {

@@ -70,6 +70,13 @@ TSL_INLINE void tile(
             }
         }
     }
+    if (g->finish) {
+        int32_t sums[ROWS][TSL_PANEL];
+        TSL_UNROLL
+        for (int r = 0; r < rows; r++) tsl_neon_spill(sum[r], sums[r]);
+        tsl_gemm_s8_finish(g, row, (size_t)rows, channel, TSL_PANEL, sums[0]);
+        return;
+    }
     TSL_UNROLL
     for (int r = 0; r < rows; r++) store_row(g, row + (size_t)r, channel, sum[r]);
 }

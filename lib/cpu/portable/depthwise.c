@@ -40,10 +40,39 @@ static int32_t accumulate(const tsl_depthwise_s8_args *d, ptrdiff_t pixel, size_
     return sum;
 }
 
+// One pixel, through the chain.
+static void finish_pixel(const tsl_depthwise_s8_args *d, ptrdiff_t pixel) {
+    const ptrdiff_t c = pixel * d->c_pixel, z = pixel * d->z_pixel;
+    for (size_t first = 0; first < d->channels; first += TSL_PANEL) {
+        int32_t sums[TSL_PANEL] = {0};
+        for (size_t j = first; j < d->channels && j < first + TSL_PANEL; j++)
+            sums[j - first] = accumulate(d, pixel, j);
+        const tsl_finish_args args = {.finish = d->finish,
+            .sums = sums,
+            .rows = 1,
+            .first = first,
+            .width = TSL_PANEL,
+            .n = d->channels,
+            .scale = d->scale,
+            .bias = d->bias,
+            .z = d->z,
+            .z_row = &z,
+            .z_scale = d->z_scale,
+            .c_s8 = d->c_s8,
+            .c_f32 = d->c_f32,
+            .c_row = &c};
+        d->finish->run(&args);
+    }
+}
+
 static void line_s8(const tsl_depthwise_s8_args *d) {
     for (size_t p = 0; p < d->pixels; p++) {
         ptrdiff_t pixel = (ptrdiff_t)p;
         const int8_t *z = d->z ? d->z + pixel * d->z_pixel : NULL;
+        if (d->finish) {
+            finish_pixel(d, pixel);
+            continue;
+        }
         for (size_t j = 0; j < d->channels; j++) {
             float y = fmaf((float)accumulate(d, pixel, j), d->scale[j], d->bias[j]);
             if (z) y = fmaf((float)z[j], d->z_scale, y);

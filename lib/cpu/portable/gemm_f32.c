@@ -31,6 +31,7 @@ void tsl_portable_gemm_f32(const tsl_gemm_f32_args *g) {
             float *c = (float *)(void *)((char *)g->c + g->c_row[row]) + first;
             const float *z = g->z ? floats_at(g->z, g->z_row[row]) + first : NULL;
             for (size_t j = 0; j < width; j++) c[j] = tsl_clamp(z ? sums[j] + z[j] : sums[j], g->lo, g->hi);
+            if (g->finish) tsl_gemm_f32_finish(g, row, 1, first, TSL_PANEL);
         }
     }
 }

@@ -27,6 +27,10 @@ static void accumulate(const tsl_gemm_s8_args *g, size_t row, size_t panel, int3
 
 static void store(const tsl_gemm_s8_args *g, size_t row, size_t panel, const int32_t sums[TSL_PANEL]) {
     size_t first = panel * TSL_PANEL;
+    if (g->finish) {
+        tsl_gemm_s8_finish(g, row, 1, first, TSL_PANEL, sums);
+        return;
+    }
     size_t width = g->n - first < TSL_PANEL ? g->n - first : TSL_PANEL;
     const int8_t *z = g->z ? g->z + g->z_row[row] + first : NULL;
     for (size_t j = 0; j < width; j++) {

@@ -123,22 +123,40 @@ static void store(const tsl_winograd_output_args *o, size_t i, size_t row, size_
         ((float *)(void *)((char *)o->c_f32 + at))[i] = tsl_clamp(y, o->lo, o->hi);
 }
 
+// All outputs of channel i.
+static void find_sums(const tsl_winograd_output_args *o, size_t i, int32_t sums[4][4]) {
+    uint32_t m[36], half[24], y[4];
+    for (size_t p = 0; p < 36; p++)
+        m[p] = *(const uint32_t *)(const void *)((const char *)o->m + p * o->m_point + i * sizeof(int32_t));
+    for (int row = 0; row < 6; row++) {
+        output_line(m + row * 6, 1, y);
+        for (int column = 0; column < 4; column++) half[row * 4 + column] = y[column];
+    }
+    for (size_t column = 0; column < 4; column++) {
+        output_line(half + column, 4, y);
+        for (size_t row = 0; row < 4; row++)
+            sums[row][column] = (int32_t)(y[row] * INVERSE_OF_9) >> (shift[row] + shift[column]);
+    }
+}
+
+static void finish(const tsl_winograd_output_args *o, size_t first) {
+    int32_t panel[4][4][TSL_PANEL] = {0}, sums[4][4];
+    for (size_t j = 0; j < TSL_PANEL && first + j < o->channels; j++) {
+        find_sums(o, first + j, sums);
+        for (size_t pixel = 0; pixel < 16; pixel++)
+            panel[pixel / 4][pixel % 4][j] =
+                sums[pixel / 4][pixel % 4] + (o->acc_init ? o->acc_init[first + j] : 0);
+    }
+    tsl_winograd_finish(o, first, (const int32_t(*)[4][TSL_PANEL])panel);
+}
+
 void tsl_portable_winograd_output_s8(const tsl_winograd_output_args *o) {
-    for (size_t i = 0; i < o->channels; i++) {
-        uint32_t m[36], half[24], y[4];
-        for (size_t p = 0; p < 36; p++)
-            m[p] =
-                *(const uint32_t *)(const void *)((const char *)o->m + p * o->m_point + i * sizeof(int32_t));
-        for (int row = 0; row < 6; row++) {
-            output_line(m + row * 6, 1, y);
-            for (int column = 0; column < 4; column++) half[row * 4 + column] = y[column];
-        }
-        for (size_t column = 0; column < o->columns; column++) {
-            output_line(half + column, 4, y);
-            for (size_t row = 0; row < o->rows; row++) {
-                int32_t scaled = (int32_t)(y[row] * INVERSE_OF_9);
-                store(o, i, row, column, scaled >> (shift[row] + shift[column]));
-            }
-        }
+    for (size_t first = 0; o->finish && first < o->channels; first += TSL_PANEL) finish(o, first);
+    for (size_t i = 0; !o->finish && i < o->channels; i++) {
+        int32_t sums[4][4];
+        find_sums(o, i, sums);
+        for (size_t row = 0; row < o->rows; row++)
+            for (size_t column = 0; column < o->columns; column++)
+                store(o, i, row, column, sums[row][column]);
     }
 }

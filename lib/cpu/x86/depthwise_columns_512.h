@@ -24,6 +24,8 @@ typedef struct columns_block {
     ptrdiff_t column;
     size_t width; // channels, of each segment
     size_t length; // output pixels of a segment
+    size_t channel; // the first
+    ptrdiff_t line; // offset of the output's line
     ptrdiff_t a[4], c[4]; // offsets of the segments' first pixels
 } columns_block;
 
@@ -60,6 +62,7 @@ static inline void set_columns_block(
     const size_t padded = tsl_smaller(w_tap - channel, 64 / segments);
     const tsl_vi ones = tsl_vi_set_bytes(1);
     tsl_vi sum[4] = {tsl_vi_zero(), tsl_vi_zero(), tsl_vi_zero(), tsl_vi_zero()};
+    b->channel = channel;
     b->width = tsl_smaller(d->channels - channel, 64 / segments);
     b->column = d->tap[1] - d->tap[0];
     b->flip = tsl_vi_set_bytes(d->a_kind == TSL_ACTIVATION_S8 ? -128 : 0);
@@ -148,10 +151,24 @@ TSL_INLINE void finish_columns(const columns_block *b, const tsl_vi sum[4], int8
     }
 }
 
+// Pixels of each segment that go through the chain together.
+#define TSL_PART_PIXELS ((size_t)32)
+
+// Pixels `first` on of each segment, whose sums lie in the order of the channels, go through the chain.
+static __attribute__((noinline)) void finish_part(const tsl_depthwise_s8_args *d, const columns_block *b,
+    size_t first, size_t pixels, size_t segments, int32_t (*sums)[4][TSL_LANES]) {
+    ptrdiff_t c[4 * TSL_PART_PIXELS];
+    for (size_t i = 0; i < pixels; i++)
+        for (size_t s = 0; s < segments; s++)
+            c[i * segments + s] =
+                b->line + b->c[s] - (ptrdiff_t)b->channel + (ptrdiff_t)(first + i) * d->c_pixel;
+    finish_pixels(d, b->channel, 64 / segments, pixels * segments, sums[0][0], c, NULL);
+}
+
 // Three columns. What is interleaved of the last three input columns stays in registers with the weights; the
-// sums of a pixel are finished at once.
-TSL_INLINE void columns_line_3(const tsl_depthwise_s8_args *d, const columns_block *b, const char *a,
-    int8_t *c, const int stride, const int segments) {
+// sums of a pixel are finished at once, or, with `sums`, stored there as they are.
+TSL_INLINE void columns_part_3(const tsl_depthwise_s8_args *d, const columns_block *b, const char *a,
+    size_t pixels, int8_t *c, const int stride, const int segments, int32_t (*sums)[4][TSL_LANES]) {
     const tsl_vi lo = tsl_vi_set_bytes((int)d->lo), hi = tsl_vi_set_bytes((int)d->hi);
     const ptrdiff_t column = b->column, c_pixel = d->c_pixel;
     tsl_vi v[3][4], w[3][4];
@@ -162,7 +179,7 @@ TSL_INLINE void columns_line_3(const tsl_depthwise_s8_args *d, const columns_blo
     }
     load_column(b, a, 0, 3, segments, v[0]);
     if (stride == 1) load_column(b, a + column, 0, 3, segments, v[1]);
-    for (size_t i = 0; i < b->length; i++, a += stride * column, c += c_pixel) {
+    for (size_t i = 0; i < pixels; i++, a += stride * column) {
         if (stride == 2) load_column(b, a + column, 0, 3, segments, v[1]);
         load_column(b, a + 2 * column, 0, 3, segments, v[2]);
         tsl_vi sum[4];
@@ -173,12 +190,32 @@ TSL_INLINE void columns_line_3(const tsl_depthwise_s8_args *d, const columns_blo
             for (int k = 0; k < 3; k++)
                 __asm__("vpdpbusd %2, %1, %0" : "+v"(sum[q]) : "v"(v[k][q]), "v"(w[k][q]));
         }
-        finish_columns(b, sum, c, segments, lo, hi);
+        if (sums) {
+            spill_in_order(sum, sums[i][0]);
+        } else {
+            finish_columns(b, sum, c, segments, lo, hi);
+            c += c_pixel;
+        }
         TSL_UNROLL
         for (int q = 0; q < 4; q++) {
             v[0][q] = v[stride][q];
             if (stride == 1) v[1][q] = v[2][q];
         }
+    }
+}
+
+TSL_INLINE void columns_line_3(const tsl_depthwise_s8_args *d, const columns_block *b, const char *a,
+    int8_t *c, const int stride, const int segments) {
+    if (!d->finish) {
+        columns_part_3(d, b, a, b->length, c, stride, segments, NULL);
+        return;
+    }
+    _Alignas(64) int32_t sums[TSL_PART_PIXELS][4][TSL_LANES];
+    for (size_t done = 0, pixels; done < b->length; done += pixels) {
+        pixels = tsl_smaller(b->length - done, TSL_PART_PIXELS);
+        columns_part_3(d, b, a, pixels, NULL, stride, segments, sums);
+        finish_part(d, b, done, pixels, (size_t)segments, sums);
+        a += (ptrdiff_t)pixels * stride * b->column;
     }
 }
 
@@ -239,19 +276,26 @@ TSL_INLINE void columns_line_5(const tsl_depthwise_s8_args *d, const columns_blo
     int8_t *c, const int stride, const int segments) {
     _Alignas(64) int32_t sums[TSL_MOST_PIXELS][4][TSL_LANES];
     const tsl_vi lo = tsl_vi_set_bytes((int)d->lo), hi = tsl_vi_set_bytes((int)d->hi);
+    const size_t most = d->finish ? TSL_PART_PIXELS : TSL_MOST_PIXELS;
     for (size_t done = 0, pixels; done < b->length; done += pixels) {
-        pixels = tsl_smaller(b->length - done, TSL_MOST_PIXELS);
+        pixels = tsl_smaller(b->length - done, most);
         quarter_line(b, a, pixels, stride, segments, 0, sums);
         quarter_line(b, a, pixels, stride, segments, 1, sums);
         quarter_line(b, a, pixels, stride, segments, 2, sums);
         quarter_line(b, a, pixels, stride, segments, 3, sums);
         a += (ptrdiff_t)pixels * stride * b->column;
-        for (size_t i = 0; i < pixels; i++, c += d->c_pixel) {
+        for (size_t i = 0; i < pixels; i++) {
             tsl_vi sum[4];
             TSL_UNROLL
             for (int q = 0; q < 4; q++) sum[q] = tsl_vi_load(sums[i][q]);
-            finish_columns(b, sum, c, segments, lo, hi);
+            if (d->finish) {
+                spill_in_order(sum, sums[i][0]);
+            } else {
+                finish_columns(b, sum, c, segments, lo, hi);
+                c += d->c_pixel;
+            }
         }
+        if (d->finish) finish_part(d, b, done, pixels, (size_t)segments, sums);
     }
 }
 
@@ -274,13 +318,16 @@ TSL_COLUMNS(5, 2)
 typedef void (*columns_function)(
     const tsl_depthwise_s8_args *d, const columns_block *b, size_t segments, const char *a, int8_t *c);
 
-// NULL when the window is not one of these, or for what is rare: float outputs, residuals.
+// NULL when the window is not one of these, or for what is rare: residuals, and float outputs without a
+// chain.
 static columns_function choose_columns(const tsl_depthwise_s8_args *d) {
     const size_t columns = d->tap_columns;
-    if (!d->c_s8 || d->z || columns < 3 || d->n_taps != columns * columns || d->pixels == 0) return NULL;
+    if ((!d->c_s8 && !d->finish) || d->z || columns < 3 || d->n_taps != columns * columns || d->pixels == 0)
+        return NULL;
     const ptrdiff_t column = d->tap[1] - d->tap[0];
     const int stride = d->a_pixel == column ? 1 : d->a_pixel == 2 * column ? 2 : 0;
-    if (stride == 0 || !tsl_is_bounded(d->scale, d->bias, d->channels, 0)) return NULL;
+    if (stride == 0) return NULL;
+    if (!d->finish && !tsl_is_bounded(d->scale, d->bias, d->channels, 0)) return NULL;
     if (columns == 3) return stride == 1 ? columns_3_1 : columns_3_2;
     if (columns == 5) return stride == 1 ? columns_5_1 : columns_5_2;
     return NULL;
@@ -314,7 +361,8 @@ static bool depthwise_columns(const tsl_depthwise_s8_args *d) {
         set_columns_block(d, channel - back, segments, d->tap_columns, &b);
         for (size_t i = 0; i < d->lines; i++) {
             ptrdiff_t line = (ptrdiff_t)i;
-            run(d, &b, segments, (const char *)d->a + line * d->a_line, d->c_s8 + line * d->c_line);
+            b.line = line * d->c_line;
+            run(d, &b, segments, (const char *)d->a + line * d->a_line, d->finish ? NULL : d->c_s8 + b.line);
         }
     }
     return true;

@@ -33,9 +33,23 @@ TSL_INLINE void interleave(const tsl_vi tap[4], tsl_vi out[4]) {
     out[3] = tsl_vi_interleave_high_16(high_01, high_23);
 }
 
-// The channel whose sum is lane `lane` of vector `q`.
-static inline size_t channel_at(size_t q, size_t lane) {
-    return lane / 4 * 16 + 4 * q + lane % 4;
+// The sums of a pixel's channels, in the channels' own order.
+TSL_INLINE void spill_in_order(const tsl_vi sum[4], int32_t *to) {
+#if TSL_LANES == 16
+    const tsl_vi low[2] = {
+        _mm512_shuffle_i32x4(sum[0], sum[1], 0x44), _mm512_shuffle_i32x4(sum[2], sum[3], 0x44)};
+    const tsl_vi high[2] = {
+        _mm512_shuffle_i32x4(sum[0], sum[1], 0xee), _mm512_shuffle_i32x4(sum[2], sum[3], 0xee)};
+    tsl_vi_store(to, _mm512_shuffle_i32x4(low[0], low[1], 0x88));
+    tsl_vi_store(to + 16, _mm512_shuffle_i32x4(low[0], low[1], 0xdd));
+    tsl_vi_store(to + 32, _mm512_shuffle_i32x4(high[0], high[1], 0x88));
+    tsl_vi_store(to + 48, _mm512_shuffle_i32x4(high[0], high[1], 0xdd));
+#else
+    tsl_vi_store(to, _mm256_permute2x128_si256(sum[0], sum[1], 0x20));
+    tsl_vi_store(to + 8, _mm256_permute2x128_si256(sum[2], sum[3], 0x20));
+    tsl_vi_store(to + 16, _mm256_permute2x128_si256(sum[0], sum[1], 0x31));
+    tsl_vi_store(to + 24, _mm256_permute2x128_si256(sum[2], sum[3], 0x31));
+#endif
 }
 
 // Values of `count` channels, padded to 16, in the order of the sums.
@@ -127,28 +141,60 @@ TSL_INLINE void store_s8(const tsl_depthwise_s8_args *d, const depthwise_block *
         tsl_vi_store_few(c, packed, block->count);
 }
 
-// Float outputs are rare: through memory, in the order of the channels.
-static __attribute__((noinline)) void store_f32(const tsl_depthwise_s8_args *d, const depthwise_block *block,
-    size_t channel, float *c, const int8_t *z, const int32_t sums[4][TSL_LANES]) {
-    int32_t ordered[TSL_VECTOR_BYTES];
-    float scale[TSL_VECTOR_BYTES], bias[TSL_VECTOR_BYTES];
-    for (size_t q = 0; q < 4; q++) {
-        for (size_t lane = 0; lane < TSL_LANES; lane++) {
-            size_t j = channel_at(q, lane);
-            ordered[j] = sums[q][lane];
-            scale[j] = block->scale[q][lane];
-            bias[j] = block->bias[q][lane];
-        }
-    }
-    tsl_row_output output = {.sums = ordered,
-        .scale = scale,
-        .bias = bias,
-        .z = z ? z + channel : NULL,
+// Float outputs are rare: through memory.
+static __attribute__((noinline)) void store_f32(const tsl_depthwise_s8_args *d, size_t channel, size_t count,
+    float *c, const int8_t *z, const int32_t *sums) {
+    tsl_row_output output = {.sums = sums,
+        .scale = d->scale + channel,
+        .bias = d->bias + channel,
+        .z = z,
         .z_scale = d->z_scale,
         .lo = d->lo,
         .hi = d->hi,
-        .c_f32 = c + channel};
-    tsl_requantize_row(&output, block->count);
+        .c_f32 = c};
+    tsl_requantize_row(&output, count);
+}
+
+// Pixels that go through the chain together.
+#define TSL_FINISH_PIXELS ((size_t)16)
+
+// Sums of `count` pixels, in the order of the channels from `channel` on; c and z are their offsets.
+static __attribute__((noinline)) void finish_pixels(const tsl_depthwise_s8_args *d, size_t channel,
+    size_t width, size_t count, const int32_t *sums, const ptrdiff_t *c, const ptrdiff_t *z) {
+    const tsl_finish_args args = {.finish = d->finish,
+        .sums = sums,
+        .rows = count,
+        .first = channel,
+        .width = width,
+        .n = d->channels,
+        .scale = d->scale,
+        .bias = d->bias,
+        .z = d->z,
+        .z_row = z,
+        .z_scale = d->z_scale,
+        .c_s8 = d->c_s8,
+        .c_f32 = d->c_f32,
+        .c_row = c};
+    d->finish->run(&args);
+}
+
+TSL_INLINE void all_pixels_finished(const tsl_depthwise_s8_args *d, const depthwise_block *block,
+    size_t channel, const bool whole, const tsl_activation_kind kind) {
+    _Alignas(64) int32_t sums[TSL_FINISH_PIXELS][TSL_VECTOR_BYTES];
+    ptrdiff_t c[TSL_FINISH_PIXELS], z[TSL_FINISH_PIXELS];
+    const size_t pixels = d->pixels * d->lines;
+    for (size_t p = 0, count = 0; p < pixels; p++) {
+        ptrdiff_t pixel = (ptrdiff_t)(p % d->pixels), line = (ptrdiff_t)(p / d->pixels);
+        tsl_vi sum[4];
+        const char *a = (const char *)d->a + line * d->a_line + pixel * d->a_pixel;
+        accumulate(block, a + channel, whole, kind, sum);
+        spill_in_order(sum, sums[count]);
+        c[count] = line * d->c_line + pixel * d->c_pixel;
+        z[count++] = line * d->z_line + pixel * d->z_pixel;
+        if (count < TSL_FINISH_PIXELS && p + 1 < pixels) continue;
+        finish_pixels(d, channel, TSL_VECTOR_BYTES, count, sums[0], c, z);
+        count = 0;
+    }
 }
 
 TSL_INLINE void all_pixels(const tsl_depthwise_s8_args *d, const depthwise_block *block, size_t channel,
@@ -163,10 +209,10 @@ TSL_INLINE void all_pixels(const tsl_depthwise_s8_args *d, const depthwise_block
         if (d->c_s8) {
             store_s8(d, block, d->c_s8 + at + channel, z ? z + channel : NULL, whole, sum);
         } else {
-            int32_t sums[4][TSL_LANES];
-            for (int q = 0; q < 4; q++) tsl_vi_store(sums[q], sum[q]);
-            float *c = tsl_writable_floats_at(d->c_f32, at);
-            store_f32(d, block, channel, c, z, (const int32_t(*)[TSL_LANES])sums);
+            int32_t sums[TSL_VECTOR_BYTES];
+            spill_in_order(sum, sums);
+            float *c = tsl_writable_floats_at(d->c_f32, at) + channel;
+            store_f32(d, channel, block->count, c, z ? z + channel : NULL, sums);
         }
     }
 }
@@ -175,7 +221,12 @@ TSL_INLINE void depthwise_of_kind(const tsl_depthwise_s8_args *d, const tsl_acti
     depthwise_block block;
     for (size_t channel = 0; channel < d->channels; channel += TSL_VECTOR_BYTES) {
         prepare(d, channel, &block);
-        if (block.count == TSL_VECTOR_BYTES)
+        const bool whole = block.count == TSL_VECTOR_BYTES;
+        if (d->finish && whole)
+            all_pixels_finished(d, &block, channel, true, kind);
+        else if (d->finish)
+            all_pixels_finished(d, &block, channel, false, kind);
+        else if (whole)
             all_pixels(d, &block, channel, true, kind);
         else
             all_pixels(d, &block, channel, false, kind);

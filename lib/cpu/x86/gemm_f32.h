@@ -35,6 +35,27 @@ static __attribute__((noinline)) void store_few(
     for (size_t r = 0; r < rows; r++) store_row_few(g, row + r, channel, sums + r * width);
 }
 
+static __attribute__((noinline)) void finish_rows(
+    const tsl_gemm_f32_args *g, size_t row, size_t rows, size_t channel, size_t width) {
+    tsl_gemm_f32_finish(g, row, rows, channel, width);
+}
+
+// Rows of whole panels.
+TSL_INLINE void store_rows(const tsl_gemm_f32_args *g, size_t row, size_t channel, const int rows,
+    const int vectors, tsl_vf sum[TSL_TILE_ROWS][TSL_TILE_VECTORS]) {
+    tsl_vf lo = tsl_vf_set(g->lo), hi = tsl_vf_set(g->hi);
+    TSL_UNROLL
+    for (int r = 0; r < rows; r++) {
+        float *c = tsl_writable_floats_at(g->c, g->c_row[row + (size_t)r]) + channel;
+        const float *z = g->z ? tsl_floats_at(g->z, g->z_row[row + (size_t)r]) + channel : NULL;
+        TSL_UNROLL
+        for (int v = 0; v < vectors; v++) {
+            if (z) sum[r][v] = tsl_vf_add(sum[r][v], tsl_vf_load(z + v * TSL_LANES));
+            tsl_vf_store(c + v * TSL_LANES, tsl_vf_clamp(sum[r][v], lo, hi));
+        }
+    }
+}
+
 // `rows` pixels by `panels` panels; both are constants after inlining.
 TSL_INLINE void tile(const tsl_gemm_f32_args *g, size_t row, size_t panel, const int rows, const int panels,
     ptrdiff_t prefetch) {
@@ -75,19 +96,10 @@ TSL_INLINE void tile(const tsl_gemm_f32_args *g, size_t row, size_t panel, const
         for (int r = 0; r < rows; r++) TSL_UNROLL
         for (int v = 0; v < vectors; v++) tsl_vf_store(sums + (r * vectors + v) * TSL_LANES, sum[r][v]);
         store_few(g, row, (size_t)rows, channel, sums, (size_t)vectors * TSL_LANES);
-        return;
+    } else {
+        store_rows(g, row, channel, rows, vectors, sum);
     }
-    tsl_vf lo = tsl_vf_set(g->lo), hi = tsl_vf_set(g->hi);
-    TSL_UNROLL
-    for (int r = 0; r < rows; r++) {
-        float *c = tsl_writable_floats_at(g->c, g->c_row[row + (size_t)r]) + channel;
-        const float *z = g->z ? tsl_floats_at(g->z, g->z_row[row + (size_t)r]) + channel : NULL;
-        TSL_UNROLL
-        for (int v = 0; v < vectors; v++) {
-            if (z) sum[r][v] = tsl_vf_add(sum[r][v], tsl_vf_load(z + v * TSL_LANES));
-            tsl_vf_store(c + v * TSL_LANES, tsl_vf_clamp(sum[r][v], lo, hi));
-        }
-    }
+    if (g->finish) finish_rows(g, row, (size_t)rows, channel, (size_t)panels * TSL_PANEL);
 }
 
 // All pixels. The first tile fetches the next panels' weights into the second-level cache.
@@ -136,6 +148,7 @@ TSL_INLINE void single_row(const tsl_gemm_f32_args *g, size_t panel) {
     tsl_gemm_f32_args part = *g;
     part.n = tsl_smaller(g->n, channel + TSL_SINGLE_PANELS * TSL_PANEL);
     store_row_few(&part, 0, channel, sums);
+    if (g->finish) finish_rows(&part, 0, 1, channel, TSL_SINGLE_PANELS * TSL_PANEL);
 }
 
 TSL_INLINE void gemm_f32(const tsl_gemm_f32_args *g) {

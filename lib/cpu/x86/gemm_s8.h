@@ -111,6 +111,11 @@ TSL_INLINE void store_row(const tsl_gemm_s8_args *g, size_t row, size_t channel,
 
 #endif
 
+static __attribute__((noinline)) void finish_rows(
+    const tsl_gemm_s8_args *g, size_t row, size_t rows, size_t channel, size_t width, const int32_t *sums) {
+    tsl_gemm_s8_finish(g, row, rows, channel, width, sums);
+}
+
 // Where a vector of sums starts: what is shifted away from the activations comes back as that times the
 // weights.
 TSL_INLINE tsl_vi first_sum(const tsl_gemm_s8_args *g, size_t channel, tsl_activation_kind kind) {
@@ -157,7 +162,8 @@ TSL_INLINE void store_tile(const tsl_gemm_s8_args *g, size_t row, size_t channel
     const int vectors = panels * TSL_PANEL_VECTORS;
     (void)bounded;
 #if TSL_LANES == 16
-    if (rows == TSL_ROWS_OF(panels) && bounded && g->c_s8 && channel + (size_t)panels * TSL_PANEL <= g->n) {
+    if (rows == TSL_ROWS_OF(panels) && bounded && g->c_s8 && !g->finish &&
+        channel + (size_t)panels * TSL_PANEL <= g->n) {
         if (g->z)
             finish_in_registers(g, row, channel, panels, true, sum);
         else
@@ -165,7 +171,7 @@ TSL_INLINE void store_tile(const tsl_gemm_s8_args *g, size_t row, size_t channel
         return;
     }
 #else
-    if (g->c_s8 && channel + (size_t)panels * TSL_PANEL <= g->n) {
+    if (g->c_s8 && !g->finish && channel + (size_t)panels * TSL_PANEL <= g->n) {
 #define TSL_ROW(height)                                                                                      \
     if (height <= rows) store_row(g, row + height - 1, channel, panels, sum[height - 1]);
         TSL_TILE_HEIGHTS(TSL_ROW)
@@ -178,6 +184,10 @@ TSL_INLINE void store_tile(const tsl_gemm_s8_args *g, size_t row, size_t channel
     if (height <= rows) spill_row(sums + (height - 1) * vectors * TSL_LANES, vectors, sum[height - 1]);
     TSL_TILE_HEIGHTS(TSL_ROW)
 #undef TSL_ROW
+    if (g->finish) {
+        finish_rows(g, row, (size_t)rows, channel, (size_t)panels * TSL_PANEL, sums);
+        return;
+    }
 #if TSL_LANES == 16
     tsl_finish_s8(g, row, (size_t)rows, channel, panels, bounded, sums);
 #else

@@ -151,6 +151,15 @@ TSL_INLINE void store_pixel(const tsl_winograd_output_args *o, size_t i, size_t 
     tsl_panel_store_s8(o->c_s8 + at + i, q);
 }
 
+static __attribute__((noinline)) void finish_tile(
+    const tsl_winograd_output_args *o, size_t i, const tsl_vi sums[4][4][TSL_PANEL_VECTORS]) {
+    _Alignas(64) int32_t panel[4][4][TSL_PANEL];
+    for (size_t pixel = 0; pixel < 16; pixel++)
+        for (size_t v = 0; v < TSL_PANEL_VECTORS; v++)
+            tsl_vi_store(panel[pixel / 4][pixel % 4] + v * TSL_LANES, sums[pixel / 4][pixel % 4][v]);
+    tsl_winograd_finish(o, i, (const int32_t(*)[4][TSL_PANEL])panel);
+}
+
 #define TSL_INVERSE_OF_9 0x38E38E39
 
 // From 9 * 2^shift times the sum to the sum.
@@ -195,7 +204,9 @@ TSL_INLINE void output_channels(const tsl_winograd_output_args *o, size_t i) {
             }
         }
     }
-    if (o->rows == 4 && o->columns == 4) {
+    if (o->finish) {
+        finish_tile(o, i, (const tsl_vi(*)[4][TSL_PANEL_VECTORS])sums);
+    } else if (o->rows == 4 && o->columns == 4) {
         TSL_UNROLL
         for (size_t pixel = 0; pixel < 16; pixel++)
             store_pixel(o, i, pixel / 4, pixel % 4, sums[pixel / 4][pixel % 4]);
