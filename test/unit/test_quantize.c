@@ -164,6 +164,19 @@ static void assert_same_everywhere(const tslim_graph *graph, tslim_dataset *data
     }
 }
 
+// A product of INT8 whose result goes on in float.
+static bool has_product_chain(const tslim_graph *graph) {
+    for (uint32_t n = 0; n < graph->n_nodes; n++) {
+        const tsl_node *node = &graph->nodes[n];
+        const tsl_value *weights = tsl_node_input(graph, node, 1), *y = tsl_node_output(graph, node, 0);
+        if ((node->op == TSL_OP_CONV || node->op == TSL_OP_CONV_TRANSPOSE) && weights &&
+            weights->quant.scales && y->dtype == TSLIM_DTYPE_FLOAT &&
+            !tsl_graph_is_output(graph, node->outputs[0]))
+            return true;
+    }
+    return false;
+}
+
 static void check_operator(tslim_context *ctx, tsl_op op, double least_sqnr) {
     tslim_graph *graph = build_around(ctx, op), *quantized;
     tslim_dataset *dataset = samples_create(ctx, "input", 6, 3, sample_dims);
@@ -177,9 +190,10 @@ static void check_operator(tslim_context *ctx, tsl_op op, double least_sqnr) {
     distance d = compare(graph, quantized, dataset, TSLIM_ISA_DEFAULT, TSLIM_ISA_DEFAULT, false);
     if (!(d.output_sqnr >= least_sqnr && d.output_sqnr < 80)) // INT8 does differ
         fail_msg("%s: %g dB", tsl_op_get_info(op)->name, d.output_sqnr);
-    // Node by node the result is the same to the bit.
+    // Node by node the result is the same to the bit, but for chains, which are rounded at their end alone.
     d = compare(quantized, quantized, dataset, TSLIM_ISA_DEFAULT, TSLIM_ISA_DEFAULT, true);
-    if (d.output_sqnr != INFINITY) fail_msg("%s: fusing changes it", tsl_op_get_info(op)->name);
+    if (!(d.output_sqnr >= (has_product_chain(quantized) ? 45 : INFINITY)))
+        fail_msg("%s: fusing changes it: %g dB", tsl_op_get_info(op)->name, d.output_sqnr);
     assert_same_everywhere(quantized, dataset);
     tslim_calibration_destroy(calibration);
     tslim_dataset_destroy(dataset);
