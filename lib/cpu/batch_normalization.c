@@ -74,7 +74,7 @@ static tslim_status run_batch(const tsl_run *run) {
 tslim_status tsl_cpu_prepare_batch_normalization(tsl_prepare *p, tsl_kernel *kernel) {
     const tsl_step *step = p->step;
     const tsl_tensor *x = &step->inputs[0];
-    if (tsl_attrs_int(step->attrs, TSL_ATTR_training_mode, 0) != 0)
+    if (tsl_attrs_int(step->attrs, TSL_ATTR_training_mode, 0) != 0 || x->dtype == TSLIM_DTYPE_DOUBLE)
         return tsl_batch_training_prepare(p, kernel);
     TSL_NEW_STATE(batch_state, s);
     s->functions = p->functions;

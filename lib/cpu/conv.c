@@ -5,6 +5,7 @@
 #include <inttypes.h>
 
 #include "cpu/bundle.h"
+#include "cpu/product_plain.h"
 #include "cpu/winograd.h"
 
 static tslim_status check_shapes(const tsl_prepare *p, const tsl_conv *conv) {
@@ -149,6 +150,7 @@ static tslim_status set_product(tsl_prepare *p, tsl_conv *conv) {
 }
 
 tslim_status tsl_cpu_prepare_conv(tsl_prepare *p, tsl_kernel *kernel) {
+    if (p->step->inputs[0].dtype == TSLIM_DTYPE_DOUBLE) return tsl_conv_plain_prepare(p, kernel);
     if (p->step->inputs[0].rank > 4) return tsl_conv_nd_prepare(p, kernel);
     tsl_conv *conv;
     TSL_TRY(tsl_conv_prepare(p, kernel, &conv));

@@ -6,6 +6,7 @@
 
 #include "cpu/bundle.h"
 #include "cpu/conv.h"
+#include "cpu/product_plain.h"
 
 // One axis of a phase.
 typedef struct axis_phase {
@@ -108,6 +109,7 @@ static tslim_status add_phases(const tsl_prepare *p, tsl_conv *conv, const size_
 }
 
 tslim_status tsl_cpu_prepare_conv_transpose(tsl_prepare *p, tsl_kernel *kernel) {
+    if (p->step->inputs[0].dtype == TSLIM_DTYPE_DOUBLE) return tsl_conv_plain_prepare(p, kernel);
     if (p->step->inputs[0].rank > 4) return tsl_conv_nd_prepare(p, kernel);
     tsl_conv *conv;
     TSL_TRY(tsl_conv_prepare(p, kernel, &conv));

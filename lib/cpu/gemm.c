@@ -7,6 +7,7 @@
 
 #include "base/checked.h"
 #include "cpu/matrix.h"
+#include "cpu/product_plain.h"
 
 typedef struct gemm {
     tsl_matrix matrix;
@@ -85,6 +86,7 @@ tslim_status tsl_cpu_prepare_gemm(tsl_prepare *p, tsl_kernel *kernel) {
     const tsl_tensor *c = step->epilogue.residual == 2 ? NULL : tsl_step_input(step, 2);
     TSL_REQUIRE(a->rank == 2 && b->rank == 2 && y->rank == 2, TSLIM_ERROR_UNSUPPORTED,
         "node '%s': Gemm of rank %u by rank %u", step->name, a->rank, b->rank);
+    if (a->dtype == TSLIM_DTYPE_DOUBLE) return tsl_gemm_plain_prepare(p, kernel);
     gemm *g = tsl_arena_array(p->arena, 1, sizeof(*g));
     TSL_REQUIRE_MEMORY(g, sizeof(*g));
     g->alpha = tsl_attrs_float(step->attrs, TSL_ATTR_alpha, 1);

@@ -436,6 +436,30 @@ typedef struct tsl_normalize_f32_args {
     float mean, inverse;
 } tsl_normalize_f32_args;
 
+// ---- Channels that lie side by side, over `pixels` pixels of given steps in bytes: normalization in
+// training ----
+
+// sum[c] += u, product[c] += u * v, with u = p - p_shift[c] and v = q - q_shift[c], for each pixel. Lanes are
+// added up every 64 pixels, in double.
+typedef struct tsl_channel_sums_f32_args {
+    const float *p, *q;
+    ptrdiff_t p_pixel, q_pixel;
+    size_t pixels, channels;
+    const float *p_shift, *q_shift;
+    double *sum, *product;
+} tsl_channel_sums_f32_args;
+
+// y = clamp(fmaf(p, a[c], fmaf(q - q_shift[c], b[c], shift[c]))); without q: clamp(fmaf(p, a[c], shift[c])).
+// y may be p or q.
+typedef struct tsl_channel_affine_f32_args {
+    const float *p, *q; // q may be NULL
+    float *y;
+    ptrdiff_t p_pixel, q_pixel, y_pixel;
+    size_t pixels, channels;
+    const float *a, *b, *q_shift, *shift;
+    float lo, hi;
+} tsl_channel_affine_f32_args;
+
 // One row. y may be x.
 typedef struct tsl_softmax_f32_args {
     const float *x;

@@ -6,6 +6,7 @@
 
 #include "base/checked.h"
 #include "cpu/matrix.h"
+#include "cpu/product_plain.h"
 
 typedef struct matmul {
     tsl_matrix matrix;
@@ -182,6 +183,7 @@ static tslim_status run_matmul(const tsl_run *run) {
 
 tslim_status tsl_cpu_prepare_matmul(tsl_prepare *p, tsl_kernel *kernel) {
     const tsl_step *step = p->step;
+    if (step->inputs[0].dtype == TSLIM_DTYPE_DOUBLE) return tsl_matmul_plain_prepare(p, kernel);
     shape s = {0};
     TSL_TRY(read_shape(step, &s));
     matmul *m = tsl_arena_array(p->arena, 1, sizeof(*m));

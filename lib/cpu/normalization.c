@@ -35,7 +35,6 @@ typedef struct normalization_task {
     const tsl_normalization *s;
     const float *x, *scale, *shift; // the last two may be NULL
     float *y, *first, *second; // outputs 1 and 2 may be NULL
-    const float *running_mean, *running_variance; // operands, in training
 } normalization_task;
 
 // The mean of a group, or of its squared differences from `center`.
@@ -51,19 +50,6 @@ static double mean_of(const normalization_task *t, int64_t base, bool squares, f
     return sum / (double)(s->segments.total * s->length);
 }
 
-static void store_statistics(
-    const normalization_task *t, int64_t group, double mean, double variance, double inverse) {
-    const tsl_normalization *s = t->s;
-    if (!s->running) {
-        if (t->first) t->first[group] = (float)mean;
-        if (t->second) t->second[group] = (float)inverse;
-        return;
-    }
-    const double old = s->momentum, fresh = 1 - s->momentum;
-    if (t->first) t->first[group] = (float)((double)t->running_mean[group] * old + mean * fresh);
-    if (t->second) t->second[group] = (float)((double)t->running_variance[group] * old + variance * fresh);
-}
-
 static void run_groups(void *task_data, size_t begin, size_t end, uint32_t worker) {
     (void)worker;
     const normalization_task *t = task_data;
@@ -74,7 +60,8 @@ static void run_groups(void *task_data, size_t begin, size_t end, uint32_t worke
         const double variance = mean_of(t, base, true, mean);
         const double inverse =
             s->epsilon_outside ? 1 / (sqrt(variance) + s->epsilon) : 1 / sqrt(variance + s->epsilon);
-        store_statistics(t, group, (double)mean, variance, inverse);
+        if (t->first) t->first[group] = mean;
+        if (t->second) t->second[group] = (float)inverse;
         tsl_normalize_f32_args args = {
             .n = (size_t)s->length, .scalar = !s->by_element, .mean = mean, .inverse = (float)inverse};
         for (int64_t i = 0; i < s->segments.total; i++) {
@@ -89,19 +76,64 @@ static void run_groups(void *task_data, size_t begin, size_t end, uint32_t worke
     }
 }
 
+// The same of doubles, one element after the other.
+static double load(const tsl_tensor *t, int64_t i) {
+    return ((const double *)t->data)[i];
+}
+
+static double mean_of_doubles(
+    const tsl_normalization *s, const tsl_tensor *x, int64_t base, double center, bool squares) {
+    double sum = 0;
+    for (int64_t i = 0; i < s->segments.total; i++) {
+        const int64_t offset = base + offset_of(&s->segments, i);
+        for (int64_t k = 0; k < s->length; k++) {
+            const double d = load(x, offset + k) - center;
+            sum += squares ? d * d : d;
+        }
+    }
+    return sum / (double)(s->segments.total * s->length);
+}
+
+static void run_doubles(void *task_data, size_t begin, size_t end, uint32_t worker) {
+    (void)worker;
+    const tsl_run *run = task_data;
+    const tsl_normalization *s = run->kernel->state;
+    const tsl_tensor *x = &run->inputs[0];
+    double *y = run->outputs[0].data;
+    for (int64_t group = (int64_t)begin; group < (int64_t)end; group++) {
+        const int64_t base = offset_of(&s->groups, group);
+        const double mean = mean_of_doubles(s, x, base, 0, false),
+                     variance = mean_of_doubles(s, x, base, mean, true);
+        const double inverse =
+            s->epsilon_outside ? 1 / (sqrt(variance) + s->epsilon) : 1 / sqrt(variance + s->epsilon);
+        if (s->has_mean) ((double *)run->outputs[1].data)[group] = mean;
+        if (s->has_inverse) ((double *)run->outputs[2].data)[group] = inverse;
+        for (int64_t i = 0; i < s->segments.total; i++) {
+            const int64_t offset = base + offset_of(&s->segments, i);
+            const int64_t first = s->by_element ? 0 : group % s->period * s->group_step + i * s->segment_step;
+            for (int64_t k = 0; k < s->length; k++) {
+                const int64_t at = first + (s->by_element ? k : 0);
+                const double scale = s->has_scale ? load(&run->inputs[1], at) : 1,
+                             shift = s->has_shift ? load(&run->inputs[2], at) : 0;
+                y[offset + k] = (load(x, offset + k) - mean) * inverse * scale + shift;
+            }
+        }
+    }
+}
+
 tslim_status tsl_normalization_run(const tsl_run *run) {
     const tsl_normalization *s = run->kernel->state;
     const int64_t size = s->segments.total * s->length;
     if (s->groups.total == 0 || size == 0) return TSLIM_OK;
+    if (run->inputs[0].dtype == TSLIM_DTYPE_DOUBLE) {
+        tsl_parallel_for(run->ctx, (size_t)s->groups.total, 1, run_doubles, (void *)(uintptr_t)run);
+        return TSLIM_OK;
+    }
     normalization_task t = {.s = s, .x = run->inputs[0].data, .y = run->outputs[0].data};
     if (s->has_scale) t.scale = run->inputs[1].data;
     if (s->has_shift) t.shift = run->inputs[2].data;
     if (s->has_mean) t.first = run->outputs[1].data;
     if (s->has_inverse) t.second = run->outputs[2].data;
-    if (s->running) {
-        t.running_mean = run->inputs[3].data;
-        t.running_variance = run->inputs[4].data;
-    }
     tsl_parallel_for(run->ctx, (size_t)s->groups.total, 16384 / (size_t)size + 1, run_groups, &t);
     return TSLIM_OK;
 }

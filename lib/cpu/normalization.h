@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Normalization of groups of elements: each group is brought to mean 0 and variance 1, then scaled and
-// shifted. Layer, instance, group, batch (in training) and mean-variance normalization differ in which axes
-// make a group and in where scale and shift come from.
+// shifted. Layer, instance, group and mean-variance normalization differ in which axes make a group and in
+// where scale and shift come from.
 #ifndef TSL_CPU_NORMALIZATION_H
 #define TSL_CPU_NORMALIZATION_H
 
@@ -24,15 +24,12 @@ typedef struct tsl_normalization {
     bool by_element; // scale and shift have an element for each of a segment's; else one for each segment:
     int64_t period, group_step, segment_step; // number (group % period) * group_step + segment * segment_step
     bool has_scale, has_shift; // operands 1 and 2
-    // Outputs 1 and 2: each group's mean and 1 / standard deviation, or in training the running mean and
-    // variance.
-    bool has_mean, has_inverse, running;
-    double momentum;
+    bool has_mean, has_inverse; // outputs 1 and 2: each group's mean and 1 / standard deviation
 } tsl_normalization;
 
 // The groups are those elements that agree in all axes outside of `mask` (bit a: axis a is within a group).
 void tsl_normalization_set_axes(tsl_normalization *s, uint32_t rank, const int64_t *dims, uint32_t mask);
-// BatchNormalization by the statistics of its own input.
+// BatchNormalization by the statistics of its own input, and any of doubles (cpu/batch_training.c).
 tslim_status tsl_batch_training_prepare(tsl_prepare *p, tsl_kernel *kernel);
 
 tslim_status tsl_normalization_run(const tsl_run *run);

@@ -5,14 +5,19 @@
 #include "base/checked.h"
 #include "cpu/normalization.h"
 
-static bool is_float_output(const tsl_step *step, uint32_t index) {
-    return index < step->n_outputs && step->outputs[index].dtype == TSLIM_DTYPE_FLOAT;
+static bool has_output(const tsl_step *step, uint32_t index) {
+    return index < step->n_outputs && step->outputs[index].dtype != TSLIM_DTYPE_NONE;
 }
 
-static bool has_only_floats(const tsl_step *step) {
+// Floats, or doubles.
+static bool has_one_type(const tsl_step *step) {
+    const tslim_dtype dtype = step->inputs[0].dtype;
+    bool same = dtype == TSLIM_DTYPE_FLOAT || dtype == TSLIM_DTYPE_DOUBLE;
     for (uint32_t i = 0; i < step->n_inputs; i++)
-        if (tsl_step_input(step, i) && step->inputs[i].dtype != TSLIM_DTYPE_FLOAT) return false;
-    return is_float_output(step, 0) && !step->epilogue.clamp;
+        if (tsl_step_input(step, i)) same = same && step->inputs[i].dtype == dtype;
+    for (uint32_t i = 0; i < step->n_outputs; i++)
+        if (has_output(step, i)) same = same && step->outputs[i].dtype == dtype;
+    return same && !step->epilogue.clamp;
 }
 
 static tslim_status check_vectors(const tsl_prepare *p, const tsl_normalization *s, int64_t length) {
@@ -34,8 +39,8 @@ static tslim_status prepare_layer(tsl_prepare *p, tsl_normalization *s) {
     TSL_TRY(tsl_step_axis(p, -1, x->rank, &axis));
     tsl_normalization_set_axes(s, x->rank, x->dims, axes_from(axis));
     s->by_element = true;
-    s->has_mean = is_float_output(p->step, 1);
-    s->has_inverse = is_float_output(p->step, 2);
+    s->has_mean = has_output(p->step, 1);
+    s->has_inverse = has_output(p->step, 2);
     return check_vectors(p, s, s->length);
 }
 
@@ -90,7 +95,7 @@ tslim_status tsl_cpu_prepare_normalization(tsl_prepare *p, tsl_kernel *kernel) {
     s->has_scale = step->n_inputs > 1;
     s->has_shift = tsl_step_input(step, 2) != NULL;
     kernel->run = tsl_normalization_run;
-    if (!has_only_floats(step) || step->inputs[0].rank == 0) return tsl_cpu_unsupported(p);
+    if (!has_one_type(step) || step->inputs[0].rank == 0) return tsl_cpu_unsupported(p);
     switch (step->op) {
     case TSL_OP_LAYER_NORMALIZATION:
         kernel->name = "layer normalization";
@@ -105,27 +110,4 @@ tslim_status tsl_cpu_prepare_normalization(tsl_prepare *p, tsl_kernel *kernel) {
         kernel->name = "instance normalization";
         return prepare_channels(p, s, step->inputs[0].rank < 2 ? 0 : tsl_max_i64(step->inputs[0].dims[1], 1));
     }
-}
-
-tslim_status tsl_batch_training_prepare(tsl_prepare *p, tsl_kernel *kernel) {
-    const tsl_step *step = p->step;
-    const tsl_tensor *x = &step->inputs[0];
-    TSL_NEW_STATE(tsl_normalization, s);
-    kernel->run = tsl_normalization_run;
-    kernel->name = "batch normalization in training";
-    bool rows = tsl_tensor_is_row_major(x) && tsl_tensor_is_row_major(&step->outputs[0]);
-    if (!has_only_floats(step) || !rows || x->rank < 2) return tsl_cpu_unsupported(p);
-    for (uint32_t i = 1; i < 5; i++)
-        TSL_REQUIRE(tsl_tensor_elements(&step->inputs[i]) == x->dims[1], TSLIM_ERROR_INVALID_ARGUMENT,
-            "node '%s': operand %u is not one number a channel", step->name, i);
-    s->functions = p->functions;
-    s->epsilon = (double)tsl_attrs_float(step->attrs, TSL_ATTR_epsilon, 1e-5f);
-    s->momentum = (double)tsl_attrs_float(step->attrs, TSL_ATTR_momentum, 0.9f);
-    s->has_scale = s->has_shift = s->running = true;
-    s->has_mean = is_float_output(step, 1);
-    s->has_inverse = is_float_output(step, 2);
-    tsl_normalization_set_axes(s, x->rank, x->dims, ~2u);
-    s->period = tsl_max_i64(x->dims[1], 1);
-    s->group_step = 1;
-    return TSLIM_OK;
 }

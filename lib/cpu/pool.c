@@ -10,7 +10,8 @@ typedef struct pool_state {
     const tsl_cpu_functions *functions;
     tsl_window window;
     bool maximum, count_include_pad;
-    bool bytes; // int8; else float
+    bool bytes; // int8; else float,
+    bool doubles; // or double
     bool side_by_side; // channels
     int64_t batch, channels;
     double multiplier; // of a sum; divided by the count of a window
@@ -82,6 +83,18 @@ static void run_sum(const pool_state *s, const uint8_t *x, uint8_t *y, const ptr
     }
 }
 
+static void run_doubles(
+    const pool_state *s, const uint8_t *x, uint8_t *y, const ptrdiff_t *taps, size_t n_taps, int64_t count) {
+    double result = s->maximum && n_taps > 0 ? *(const double *)(const void *)(x + taps[0]) : 0;
+    for (size_t i = 0; i < n_taps; i++) {
+        const double value = *(const double *)(const void *)(x + taps[i]);
+        result = !s->maximum                      ? result + value / (double)count
+                 : value > result || isnan(value) ? value
+                                                  : result;
+    }
+    *(double *)(void *)y = result;
+}
+
 static void run_pixel(const pool_task *t, int64_t n, int64_t h, int64_t w, ptrdiff_t *taps) {
     const pool_state *s = t->s;
     const tsl_window *win = &s->window;
@@ -103,7 +116,9 @@ static void run_pixel(const pool_task *t, int64_t n, int64_t h, int64_t w, ptrdi
     int64_t calls = s->side_by_side ? 1 : s->channels;
     size_t channels = s->side_by_side ? (size_t)s->channels : 1;
     for (int64_t c = 0; c < calls; c++, x += t->in[1], y += t->out[1]) {
-        if (s->maximum && n_taps > 0)
+        if (s->doubles)
+            run_doubles(s, x, y, taps, n_taps, count > 0 ? count : 1);
+        else if (s->maximum && n_taps > 0)
             run_maximum(s, x, y, taps, n_taps, channels);
         else // a window that lies in the padding altogether sums to 0
             run_sum(s, x, y, taps, n_taps, channels, count > 0 ? count : 1);
@@ -147,10 +162,12 @@ tslim_status tsl_pool_prepare(
     s->channels = x->dims[1];
     s->side_by_side = channels_touch(x) && channels_touch(y);
     s->bytes = tsl_is_plain_int8(x) && tsl_is_plain_int8(y);
+    s->doubles = x->dtype == TSLIM_DTYPE_DOUBLE && y->dtype == TSLIM_DTYPE_DOUBLE && !p->step->epilogue.clamp;
+    s->side_by_side = s->side_by_side && !s->doubles;
     s->multiplier = 1;
     kernel->run = run_pool;
     kernel->name = maximum ? "max pool" : "average pool";
-    if (!s->bytes && (x->dtype != TSLIM_DTYPE_FLOAT || y->dtype != TSLIM_DTYPE_FLOAT))
+    if (!s->bytes && !s->doubles && (x->dtype != TSLIM_DTYPE_FLOAT || y->dtype != TSLIM_DTYPE_FLOAT))
         return tsl_cpu_unsupported(p);
     if (maximum && p->step->epilogue.clamp) return tsl_cpu_unsupported(p);
     tsl_step_bounds(p->step, &s->lo, &s->hi);

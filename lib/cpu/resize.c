@@ -5,35 +5,17 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "cpu/operator.h"
-
-#define MAX_TAPS 4
-
-// Where one axis reads: `taps` indices and weights for each index of the result.
-typedef struct resize_axis {
-    uint32_t taps;
-    int64_t in, out;
-    const int64_t *index;
-    const float *weight;
-} resize_axis;
+#include "cpu/resize.h"
 
 typedef struct resize_state {
     const tsl_cpu_functions *functions;
     const uint8_t *table;
     int64_t *map[TSLIM_MAX_RANK]; // nearest
-    resize_axis axes[2]; // rows and columns
+    tsl_resize_axis axes[2]; // rows and columns
     bool side_by_side;
     float multiplier, lo, hi;
     float x_zero, y_zero; // zero points
 } resize_state;
-
-// How the attributes say to find the source of a result index.
-typedef struct resize_rule {
-    const char *coordinates, *nearest; // nearest "simple": opset 10 and Upsample
-    float scale[TSLIM_MAX_RANK];
-    float cubic_a;
-    bool exclude_outside;
-} resize_rule;
 
 // ---- Nearest ----
 
@@ -61,12 +43,22 @@ static void plane_strides(const tsl_tensor *t, int64_t strides[4]) {
     strides[3] = t->strides[t->rank - 1] * size;
 }
 
+static void sum_doubles(const tsl_window_sum_args *args, int64_t channels, const uint8_t *x, int64_t x_step,
+    uint8_t *y, int64_t y_step) {
+    for (int64_t c = 0; c < channels; c++, x += x_step, y += y_step) {
+        double sum = 0;
+        for (size_t i = 0; i < args->n_taps; i++)
+            sum += (double)args->weights[i] * *(const double *)(const void *)(x + args->taps[i]);
+        *(double *)(void *)y = sum;
+    }
+}
+
 static void run_pixel(const resize_task *t, int64_t n, int64_t h, int64_t w) {
     const resize_state *s = t->s;
-    const resize_axis *rows = &s->axes[0], *columns = &s->axes[1];
+    const tsl_resize_axis *rows = &s->axes[0], *columns = &s->axes[1];
     const tsl_tensor *x = &t->run->inputs[0], *y = &t->run->outputs[0];
-    ptrdiff_t taps[MAX_TAPS * MAX_TAPS];
-    float weights[MAX_TAPS * MAX_TAPS];
+    ptrdiff_t taps[TSL_RESIZE_MAX_TAPS * TSL_RESIZE_MAX_TAPS];
+    float weights[TSL_RESIZE_MAX_TAPS * TSL_RESIZE_MAX_TAPS];
     tsl_window_sum_args args = {
         .taps = taps, .weights = weights, .scale = s->multiplier, .lo = s->lo, .hi = s->hi};
     args.shift = s->x_zero; // the weights' sum is 1
@@ -83,6 +75,10 @@ static void run_pixel(const resize_task *t, int64_t n, int64_t h, int64_t w) {
     }
     const uint8_t *from = (const uint8_t *)x->data + n * t->in[0];
     uint8_t *to = (uint8_t *)y->data + n * t->out[0] + h * t->out[2] + w * t->out[3];
+    if (x->dtype == TSLIM_DTYPE_DOUBLE) {
+        sum_doubles(&args, x->dims[1], from, t->in[1], to, t->out[1]);
+        return;
+    }
     int64_t calls = s->side_by_side ? 1 : x->dims[1];
     args.channels = s->side_by_side ? (size_t)x->dims[1] : 1;
     for (int64_t c = 0; c < calls; c++, from += t->in[1], to += t->out[1]) {
@@ -116,7 +112,8 @@ static tslim_status run_weighted(const tsl_run *run) {
 
 // ---- Coordinates ----
 
-static float unbounded_source(const resize_rule *rule, uint32_t axis, int64_t i, int64_t in, int64_t out) {
+static float unbounded_source(
+    const tsl_resize_rule *rule, uint32_t axis, int64_t i, int64_t in, int64_t out) {
     const float x = (float)i, scale = rule->scale[axis];
     const char *mode = rule->coordinates;
     if (out == in && scale == 1.0f) return x;
@@ -131,11 +128,11 @@ static float unbounded_source(const resize_rule *rule, uint32_t axis, int64_t i,
 }
 
 // Far outside is as good as outside: what follows converts to integers.
-static float source_of(const resize_rule *rule, uint32_t axis, int64_t i, int64_t in, int64_t out) {
+static float source_of(const tsl_resize_rule *rule, uint32_t axis, int64_t i, int64_t in, int64_t out) {
     return fminf(fmaxf(unbounded_source(rule, axis, i, in, out), -4.0f), (float)in + 4.0f);
 }
 
-static int64_t nearest_index(const resize_rule *rule, float x, bool smaller) {
+static int64_t nearest_index(const tsl_resize_rule *rule, float x, bool smaller) {
     const char *mode = rule->nearest;
     if (strcmp(mode, "simple") == 0) return (int64_t)(smaller ? ceilf(x) : floorf(x));
     if (strcmp(mode, "floor") == 0) return (int64_t)floorf(x);
@@ -148,7 +145,7 @@ static int64_t limit(int64_t i, int64_t count) {
     return i < 0 ? 0 : i >= count ? count - 1 : i;
 }
 
-static tslim_status prepare_nearest(tsl_prepare *p, resize_state *s, const resize_rule *rule) {
+static tslim_status prepare_nearest(tsl_prepare *p, resize_state *s, const tsl_resize_rule *rule) {
     const tsl_tensor *x = &p->step->inputs[0], *y = &p->step->outputs[0];
     for (uint32_t axis = 0; axis < x->rank; axis++) {
         int64_t in = x->dims[axis], out = y->dims[axis];
@@ -172,7 +169,7 @@ static void linear_taps(float x, int64_t in, int64_t *index, float *weight) {
 }
 
 // Keys, "Cubic convolution interpolation for digital image processing" (1981), with parameter a.
-static void cubic_taps(const resize_rule *rule, float x, int64_t in, int64_t *index, float *weight) {
+static void cubic_taps(const tsl_resize_rule *rule, float x, int64_t in, int64_t *index, float *weight) {
     const float a = rule->cubic_a, floor_x = floorf(x), t = x - floor_x, u = 1.0f - t;
     weight[0] = ((a * (t + 1) - 5 * a) * (t + 1) + 8 * a) * (t + 1) - 4 * a;
     weight[1] = ((a + 2) * t - (a + 3)) * t * t + 1;
@@ -188,41 +185,51 @@ static void cubic_taps(const resize_rule *rule, float x, int64_t in, int64_t *in
     for (int k = 0; rule->exclude_outside && k < 4; k++) weight[k] /= sum;
 }
 
-static tslim_status prepare_axis(
-    tsl_prepare *p, const resize_rule *rule, uint32_t axis, uint32_t taps, resize_axis *result) {
-    const int64_t in = p->step->inputs[0].dims[axis], out = p->step->outputs[0].dims[axis];
+tslim_status tsl_resize_axis_prepare(const tsl_prepare *p, const tsl_resize_rule *rule, uint32_t axis,
+    int64_t in, int64_t out, tsl_resize_axis *result) {
+    const uint32_t taps = rule->taps;
     size_t count = (size_t)out * taps;
     int64_t *indices = tsl_arena_array(p->arena, count, sizeof(*indices));
     float *weights = tsl_arena_array(p->arena, count, sizeof(*weights));
     TSL_REQUIRE_MEMORY(indices && weights ? result : NULL, count * sizeof(*indices));
-    *result = (resize_axis){.taps = taps, .in = in, .out = out, .index = indices, .weight = weights};
+    *result = (tsl_resize_axis){.taps = taps, .in = in, .out = out, .index = indices, .weight = weights};
     for (int64_t i = 0; i < out; i++) {
         float x = source_of(rule, axis, i, in, out);
         int64_t *index = indices + i * taps;
         float *weight = weights + i * taps;
-        if (taps == 2)
+        if (taps == 1) {
+            index[0] = in == out && rule->scale[axis] == 1.0f
+                           ? i
+                           : limit(nearest_index(rule, x, rule->scale[axis] < 1.0f), in);
+            weight[0] = 1.0f;
+        } else if (taps == 2) {
             linear_taps(x, in, index, weight);
-        else
+        } else {
             cubic_taps(rule, x, in, index, weight);
+        }
     }
     return TSLIM_OK;
 }
 
 static tslim_status prepare_weighted(
-    tsl_prepare *p, tsl_kernel *kernel, resize_state *s, const resize_rule *rule, uint32_t taps) {
+    tsl_prepare *p, tsl_kernel *kernel, resize_state *s, const tsl_resize_rule *rule) {
     const tsl_tensor *x = &p->step->inputs[0], *y = &p->step->outputs[0];
     static const int64_t first_index = 0;
     static const float whole = 1.0f;
     kernel->run = run_weighted;
+    bool doubles =
+        x->dtype == TSLIM_DTYPE_DOUBLE && y->dtype == TSLIM_DTYPE_DOUBLE && !p->step->epilogue.clamp;
     bool types = (x->dtype == TSLIM_DTYPE_FLOAT || tsl_is_plain_int8(x)) &&
                  (y->dtype == TSLIM_DTYPE_FLOAT || (tsl_is_plain_int8(x) && tsl_is_plain_int8(y)));
+    types = types || doubles;
     if (!types) return tsl_cpu_unsupported(p);
     bool planes = (x->rank == 3 || x->rank == 4) && x->dims[0] == y->dims[0] && x->dims[1] == y->dims[1];
     TSL_REQUIRE(planes, TSLIM_ERROR_UNSUPPORTED, "node '%s': resampling of rank %u, or of the first two dims",
         p->step->name, x->rank);
-    s->axes[0] = (resize_axis){.taps = 1, .in = 1, .out = 1, .index = &first_index, .weight = &whole};
-    if (x->rank == 4) TSL_TRY(prepare_axis(p, rule, 2, taps, &s->axes[0]));
-    TSL_TRY(prepare_axis(p, rule, x->rank - 1, taps, &s->axes[1]));
+    s->axes[0] = (tsl_resize_axis){.taps = 1, .in = 1, .out = 1, .index = &first_index, .weight = &whole};
+    if (x->rank == 4) TSL_TRY(tsl_resize_axis_prepare(p, rule, 2, x->dims[2], y->dims[2], &s->axes[0]));
+    const uint32_t last = x->rank - 1;
+    TSL_TRY(tsl_resize_axis_prepare(p, rule, last, x->dims[last], y->dims[last], &s->axes[1]));
     s->side_by_side = (x->dims[1] == 1 || x->strides[1] == 1) && (y->dims[1] == 1 || y->strides[1] == 1);
     double in_scale = tsl_is_quantized(x) ? (double)tsl_scale(x) : 1.0;
     double out_scale = tsl_is_quantized(y) ? (double)tsl_scale(y) : 1.0;
@@ -238,9 +245,9 @@ static tslim_status prepare_weighted(
 
 // ---- Attributes and operands ----
 
-static tslim_status read_scales(tsl_prepare *p, resize_rule *rule) {
+static tslim_status read_scales(
+    const tsl_prepare *p, const tsl_tensor *x, const tsl_tensor *y, tsl_resize_rule *rule) {
     const tsl_step *step = p->step;
-    const tsl_tensor *x = &step->inputs[0], *y = &step->outputs[0];
     const bool old = step->op == TSL_OP_UPSAMPLE || step->opset < 11;
     for (uint32_t i = 0; i < x->rank; i++) {
         TSL_REQUIRE(x->dims[i] > 0 || y->dims[i] == 0, TSLIM_ERROR_INVALID_ARGUMENT,
@@ -282,33 +289,40 @@ static bool is_one_of(const char *word, const char *const *words) {
     return *words != NULL;
 }
 
-tslim_status tsl_cpu_prepare_resize(tsl_prepare *p, tsl_kernel *kernel) {
+tslim_status tsl_resize_read(
+    const tsl_prepare *p, const tsl_tensor *x, const tsl_tensor *y, tsl_resize_rule *rule) {
     const tsl_step *step = p->step;
     const tsl_attrs *attrs = step->attrs;
     const bool old = step->op == TSL_OP_UPSAMPLE || step->opset < 11;
+    *rule = (tsl_resize_rule){.coordinates = "asymmetric", .nearest = "simple"};
+    if (!old) {
+        rule->coordinates = tsl_attrs_string(attrs, TSL_ATTR_coordinate_transformation_mode, "half_pixel");
+        rule->nearest = tsl_attrs_string(attrs, TSL_ATTR_nearest_mode, "round_prefer_floor");
+    }
+    rule->cubic_a = tsl_attrs_float(attrs, TSL_ATTR_cubic_coeff_a, -0.75f);
+    rule->exclude_outside = tsl_attrs_int(attrs, TSL_ATTR_exclude_outside, 0) != 0;
+    TSL_REQUIRE(is_one_of(rule->coordinates, coordinate_modes), TSLIM_ERROR_UNSUPPORTED,
+        "node '%s': coordinates of '%.40s'", step->name, rule->coordinates);
+    TSL_REQUIRE(is_one_of(rule->nearest, nearest_modes), TSLIM_ERROR_UNSUPPORTED,
+        "node '%s': nearest_mode '%.40s'", step->name, rule->nearest);
+    TSL_REQUIRE(tsl_attrs_int(attrs, TSL_ATTR_antialias, 0) == 0, TSLIM_ERROR_UNSUPPORTED,
+        "node '%s': resampling with antialias", step->name);
+    const char *mode = tsl_attrs_string(attrs, TSL_ATTR_mode, "nearest");
+    const bool linear = strcmp(mode, "linear") == 0 || strcmp(mode, "bilinear") == 0;
+    rule->taps = strcmp(mode, "cubic") == 0 ? 4 : linear ? 2 : 1;
+    TSL_REQUIRE(rule->taps > 1 || strcmp(mode, "nearest") == 0, TSLIM_ERROR_UNSUPPORTED,
+        "node '%s': resampling mode '%.40s'", step->name, mode);
+    return read_scales(p, x, y, rule);
+}
+
+tslim_status tsl_cpu_prepare_resize(tsl_prepare *p, tsl_kernel *kernel) {
+    const tsl_step *step = p->step;
     TSL_NEW_STATE(resize_state, s);
     s->functions = p->functions;
     kernel->run = run_nearest;
     kernel->name = "resize";
-    resize_rule rule = {.coordinates = "asymmetric", .nearest = "simple"};
-    if (!old) {
-        rule.coordinates = tsl_attrs_string(attrs, TSL_ATTR_coordinate_transformation_mode, "half_pixel");
-        rule.nearest = tsl_attrs_string(attrs, TSL_ATTR_nearest_mode, "round_prefer_floor");
-    }
-    rule.cubic_a = tsl_attrs_float(attrs, TSL_ATTR_cubic_coeff_a, -0.75f);
-    rule.exclude_outside = tsl_attrs_int(attrs, TSL_ATTR_exclude_outside, 0) != 0;
-    TSL_REQUIRE(is_one_of(rule.coordinates, coordinate_modes), TSLIM_ERROR_UNSUPPORTED,
-        "node '%s': coordinates of '%.40s'", step->name, rule.coordinates);
-    TSL_REQUIRE(is_one_of(rule.nearest, nearest_modes), TSLIM_ERROR_UNSUPPORTED,
-        "node '%s': nearest_mode '%.40s'", step->name, rule.nearest);
-    TSL_REQUIRE(tsl_attrs_int(attrs, TSL_ATTR_antialias, 0) == 0, TSLIM_ERROR_UNSUPPORTED,
-        "node '%s': resampling with antialias", step->name);
-    TSL_TRY(read_scales(p, &rule));
-    const char *mode = tsl_attrs_string(attrs, TSL_ATTR_mode, "nearest");
-    if (strcmp(mode, "nearest") == 0)
-        return step->epilogue.clamp ? tsl_cpu_unsupported(p) : prepare_nearest(p, s, &rule);
-    bool cubic = strcmp(mode, "cubic") == 0;
-    TSL_REQUIRE(cubic || strcmp(mode, "linear") == 0 || strcmp(mode, "bilinear") == 0,
-        TSLIM_ERROR_UNSUPPORTED, "node '%s': resampling mode '%.40s'", step->name, mode);
-    return prepare_weighted(p, kernel, s, &rule, cubic ? 4 : 2);
+    tsl_resize_rule rule;
+    TSL_TRY(tsl_resize_read(p, &step->inputs[0], &step->outputs[0], &rule));
+    if (rule.taps > 1) return prepare_weighted(p, kernel, s, &rule);
+    return step->epilogue.clamp ? tsl_cpu_unsupported(p) : prepare_nearest(p, s, &rule);
 }

@@ -8,7 +8,7 @@
 typedef struct softmax_state {
     const tsl_cpu_functions *functions;
     tsl_rows_along rows;
-    bool logarithm;
+    bool logarithm, doubles;
 } softmax_state;
 
 typedef struct softmax_task {
@@ -49,9 +49,28 @@ static void run_columns(void *task_data, size_t begin, size_t end, uint32_t work
     }
 }
 
+// One element after the other.
+static void run_doubles(const softmax_state *s, const double *x, double *y) {
+    const int64_t length = s->rows.length, inner = s->rows.inner;
+    for (int64_t row = 0; row < s->rows.outer * inner; row++) {
+        const int64_t base = row / inner * length * inner + row % inner;
+        double most = -INFINITY, sum = 0;
+        for (int64_t i = 0; i < length; i++) most = fmax(most, x[base + i * inner]);
+        for (int64_t i = 0; i < length; i++) sum += exp(x[base + i * inner] - most);
+        for (int64_t i = 0; i < length; i++) {
+            const double difference = x[base + i * inner] - most;
+            y[base + i * inner] = s->logarithm ? difference - log(sum) : exp(difference) / sum;
+        }
+    }
+}
+
 static tslim_status run_softmax(const tsl_run *run) {
     const softmax_state *s = run->kernel->state;
     if (s->rows.outer == 0 || s->rows.length == 0 || s->rows.inner == 0) return TSLIM_OK;
+    if (s->doubles) {
+        run_doubles(s, run->inputs[0].data, run->outputs[0].data);
+        return TSLIM_OK;
+    }
     softmax_task task = {s, run->inputs[0].data, run->outputs[0].data};
     const size_t grain = 4096 / (size_t)s->rows.length + 1,
                  groups = ((size_t)s->rows.inner + COLUMNS - 1) / COLUMNS;
@@ -70,7 +89,8 @@ tslim_status tsl_cpu_prepare_softmax(tsl_prepare *p, tsl_kernel *kernel) {
     s->logarithm = step->op == TSL_OP_LOG_SOFTMAX;
     kernel->run = run_softmax;
     kernel->name = s->logarithm ? "log softmax" : "softmax";
-    if (x->dtype != TSLIM_DTYPE_FLOAT || y->dtype != TSLIM_DTYPE_FLOAT || step->epilogue.clamp)
+    s->doubles = x->dtype == TSLIM_DTYPE_DOUBLE;
+    if ((x->dtype != TSLIM_DTYPE_FLOAT && !s->doubles) || y->dtype != x->dtype || step->epilogue.clamp)
         return tsl_cpu_unsupported(p);
     return tsl_softmax_rows(p, x, &s->rows);
 }

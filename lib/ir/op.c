@@ -8,8 +8,7 @@ static const tsl_op_info infos[TSL_OP_COUNT] = {
     [TSL_OP_UNKNOWN] = {.name = "?", .domain = "", .max_inputs = UINT8_MAX, .max_outputs = UINT8_MAX},
 #define TSL_OP(                                                                                              \
     id, name, domain, min_opset, max_opset, min_in, max_in, min_out, max_out, rule, shape, cpu, diff)        \
-    [TSL_OP_##id] = {                                                                                        \
-        name, domain, min_opset, max_opset, min_in, max_in, min_out, max_out, TSL_RULE_##rule, diff},
+    [TSL_OP_##id] = {name, domain, min_opset, max_opset, min_in, max_in, min_out, max_out, TSL_RULE_##rule},
 #include "ir/ops.def"
 #undef TSL_OP
 };

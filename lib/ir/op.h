@@ -28,7 +28,6 @@ typedef struct tsl_op_info {
     uint8_t min_inputs, max_inputs; // UINT8_MAX: any number
     uint8_t min_outputs, max_outputs;
     tsl_layout_rule layout;
-    bool differentiable;
 } tsl_op_info;
 
 const tsl_op_info *tsl_op_get_info(tsl_op op);

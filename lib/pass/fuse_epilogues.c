@@ -99,7 +99,9 @@ static void fuse_clamp(tslim_graph *graph, const tsl_uses *uses, uint32_t n) {
         return;
     uint32_t p = value->producer;
     tsl_node *producer = &graph->nodes[p];
-    if (!can_clamp(producer) || producer->n_outputs != 1) return;
+    // Of BatchNormalization in training the other outputs are statistics, which are not clamped.
+    bool one_result = producer->n_outputs == 1 || producer->op == TSL_OP_BATCH_NORMALIZATION;
+    if (!can_clamp(producer) || !one_result || producer->outputs[0] != node->inputs[0]) return;
     if (producer->epilogue.clamp) { // relu6 after relu: both hold
         lo = fmaxf(lo, producer->epilogue.lo);
         hi = fminf(hi, producer->epilogue.hi);

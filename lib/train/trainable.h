@@ -10,7 +10,8 @@
 typedef struct tsl_parameter {
     const char *name; // of the value, the same in both graphs
     uint32_t input; // which of the training graph's inputs it is: graph->inputs[input]
-    // Weights of convolutions and matrix products: weight decay is for them, not for biases and normalization.
+    // Weights of convolutions and matrix products: weight decay is for them, not for biases and
+    // normalization.
     bool decays;
 } tsl_parameter;
 
@@ -36,10 +37,11 @@ typedef struct tsl_trainable_options {
     float momentum; // of the running statistics; 0: that of each node
 } tsl_trainable_options;
 
-// Changes `graph` (a clone of the user's, neither optimized nor quantized). Float constants become inputs, after
-// those that are there, if they are weights or biases of Conv, ConvTranspose, Gemm and MatMul; scale and bias of
-// normalizations; slopes of PRelu; or vectors that Add, Sub, Mul and Div combine with what is computed. Their
-// shapes and names stay. Indices of values stay too. Names are the graph's.
+// Changes `graph` (a clone of the user's, neither optimized nor quantized). Older opsets than 13 become 13.
+// Float constants become inputs, after those that are there, if they are weights or biases of Conv,
+// ConvTranspose, Gemm and MatMul; scale and bias of normalizations; slopes of PRelu; or vectors that Add,
+// Sub, Mul and Div combine with what is computed. Their shapes and names stay. Indices of values stay too.
+// Names are the graph's.
 tslim_status tsl_make_trainable(
     tslim_graph *graph, const tsl_trainable_options *options, tsl_trainable *trainable);
 void tsl_trainable_free(tsl_trainable *trainable);
