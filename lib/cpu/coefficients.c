@@ -85,16 +85,23 @@ static tslim_status use_packed(const tsl_prepare *p, const tsl_tensor *tensor, t
     return TSLIM_OK;
 }
 
+static bool has_least(const tsl_weights *w, const void *packed) {
+    const tsl_pack_geometry *g = &w->geometry;
+    size_t bytes = g->packing == TSL_PACKING_PANELS ? g->groups * g->group_stride : g->bytes;
+    for (size_t i = 0; i < w->count; i++)
+        if (memchr((const char *)packed + i * w->packed_stride, 0x80, bytes)) return true;
+    return false;
+}
+
 // The vector kernels without VNNI want INT8 weights of -127 and up. Others are right with portable C, but
 // slow.
 static bool suits_vectors(const tsl_prepare *p, const tsl_weights *w) {
     if (w->request.weights.dtype == TSLIM_DTYPE_FLOAT || p->any_weights) return true;
-    if (!w->packed) return false;
-    const tsl_pack_geometry *g = &w->geometry;
-    size_t bytes = g->packing == TSL_PACKING_PANELS ? g->sums_offset : g->bytes;
-    for (size_t i = 0; i < w->count; i++)
-        if (memchr((const char *)w->packed + i * w->packed_stride, 0x80, bytes)) return false;
-    return true;
+    return w->packed && !has_least(w, w->packed);
+}
+
+const tsl_cpu_functions *tsl_weights_functions(const tsl_weights *w, const void *packed) {
+    return w->packed || has_least(w, packed) ? w->functions : w->vectors;
 }
 
 static tslim_status set_sizes(const tsl_tensor *tensor, tsl_weights *w, size_t *bytes) {
@@ -116,6 +123,7 @@ tslim_status tsl_weights_prepare_operand(const tsl_prepare *p, tsl_kernel *kerne
     *w = (tsl_weights){
         .request = {.op = p->step->op, .attrs = p->step->attrs, .weights = *tensor, .input_index = index},
         .functions = p->functions,
+        .vectors = p->functions,
         .count = count};
     size_t bytes = 0;
     if (tensor->dtype != TSLIM_DTYPE_FLOAT && tensor->dtype != TSLIM_DTYPE_INT8)
@@ -146,15 +154,21 @@ static void pack_panels(void *data, size_t begin, size_t end, uint32_t worker) {
     const tsl_pack_geometry *g = &w->geometry;
     for (size_t i = begin; i < end; i++) {
         size_t panel = i % g->panels, group = i / g->panels % g->groups, matrix = i / g->panels / g->groups;
-        tsl_pack_panels(g, w->request.weights.dtype, t->row_major + matrix * w->source_stride,
-            t->packed + matrix * w->packed_stride, group, panel, panel + 1);
+        char *packed = t->packed + matrix * w->packed_stride;
+        tsl_pack_panels(g, w->request.weights.dtype, t->row_major + matrix * w->source_stride, packed, group,
+            panel, panel + 1);
+        if (w->request.weights.dtype != TSLIM_DTYPE_INT8) continue;
+        int32_t *sums =
+            (int32_t *)(void *)(packed + g->sums_offset) + (group * g->panels + panel) * TSL_PANEL;
+        const int8_t *weights = (const int8_t *)packed + group * g->group_stride + panel * g->panel_stride;
+        tsl_pack_panel_sums(weights, g->n_taps * g->k_padded, sums);
     }
 }
 
 const void *tsl_weights_at_run(const tsl_weights *w, const tsl_run *run, const void *data) {
     if (w->packed) return w->packed;
     void *packed = run->scratch + w->scratch;
-    if (w->geometry.packing == TSL_PACKING_PANELS && w->request.weights.dtype == TSLIM_DTYPE_FLOAT) {
+    if (w->geometry.packing == TSL_PACKING_PANELS) {
         pack_task task = {w, data, packed};
         tsl_parallel_for(run->ctx, w->count * w->geometry.groups * w->geometry.panels, 4, pack_panels, &task);
     } else {
@@ -356,6 +370,12 @@ tslim_status tsl_coefficients_prepare(const tsl_prepare *p, tsl_kernel *kernel, 
     return prepare_bias(p, kernel, c);
 }
 
+void tsl_coefficients_fill_start(
+    const tsl_coefficients *c, const int32_t *sums, size_t depth, int32_t *start) {
+    for (size_t i = 0; i < c->groups * c->padded; i++)
+        start[i] = -c->zero_point * (sums[i] + (c->w_zero ? (int32_t)depth * c->w_zero[i] : 0));
+}
+
 tslim_status tsl_coefficients_start(const tsl_prepare *p, const tsl_coefficients *c, const int32_t *sums,
     size_t depth, const int32_t **start) {
     *start = NULL;
@@ -363,8 +383,7 @@ tslim_status tsl_coefficients_start(const tsl_prepare *p, const tsl_coefficients
     size_t count = c->groups * c->padded;
     int32_t *values = tsl_arena_array(p->arena, count, sizeof(*values));
     TSL_REQUIRE_MEMORY(values, count * sizeof(*values));
-    for (size_t i = 0; i < count; i++)
-        values[i] = -c->zero_point * (sums[i] + (c->w_zero ? (int32_t)depth * c->w_zero[i] : 0));
+    tsl_coefficients_fill_start(c, sums, depth, values);
     *start = values;
     return TSLIM_OK;
 }

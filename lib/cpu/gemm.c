@@ -49,7 +49,8 @@ static tslim_status run_gemm(const tsl_run *run) {
     const float *residual = g->finish && g->has_residual ? o.z : NULL;
     if (g->transpose_a) o.a = transpose(g, run, o.a);
     if (g->finish) o.z = NULL;
-    tsl_product_run(run->ctx, &g->matrix.product, &o);
+    tsl_matrix_run now;
+    tsl_product_run(run->ctx, tsl_matrix_product(&g->matrix, run, &o, &now), &o);
     if (g->finish) finish(g, g->has_c ? run->inputs[2].data : NULL, residual, run->outputs[0].data);
     return TSLIM_OK;
 }

@@ -139,6 +139,7 @@ static void run_few_rows(const matmul *m, const tsl_run *run) {
 
 typedef struct product_task {
     const matmul *matmul;
+    const tsl_product *product; // of this run
     const tsl_product_operands *operands;
     tslim_context *ctx; // for the loop within each product, or NULL
 } product_task;
@@ -153,7 +154,9 @@ static void run_products(void *data, size_t begin, size_t end, uint32_t worker) 
         o.w = (const char *)o.w + task->matmul->b_index[i] * t->weights.packed_stride;
         o.c = (char *)o.c + i * t->y_bytes;
         if (o.z) o.z = (const char *)o.z + i * t->m * (size_t)t->product.rows.z[2];
-        tsl_product_run(task->ctx, &t->product, &o);
+        tsl_product product = *task->product;
+        if (product.start) product.start += task->matmul->b_index[i] * t->coefficients.padded;
+        tsl_product_run(task->ctx, &product, &o);
     }
 }
 
@@ -164,14 +167,14 @@ static tslim_status run_matmul(const tsl_run *run) {
         return TSLIM_OK;
     }
     tsl_product_operands operands = tsl_matrix_operands(&m->matrix, run);
+    tsl_matrix_run now;
+    const tsl_product *product = tsl_matrix_product(&m->matrix, run, &operands, &now);
     if (!m->a_index) {
-        tsl_matrix_run now;
-        const tsl_product *product = tsl_matrix_product(&m->matrix, run, &operands, &now);
         tsl_product_run(run->ctx, product, &operands);
         return TSLIM_OK;
     }
     // Threads share the products, or, where these are few, the insides of each.
-    product_task task = {m, &operands, NULL};
+    product_task task = {m, product, &operands, NULL};
     if (m->n_products >= run->ctx->n_threads) {
         tsl_parallel_for(run->ctx, m->n_products, 1, run_products, &task);
     } else {

@@ -4,6 +4,7 @@
 
 #include <inttypes.h>
 
+#include "base/checked.h"
 #include "cpu/bundle.h"
 #include "cpu/dynamic.h"
 
@@ -19,13 +20,28 @@ static tslim_status copy_constant(const tsl_prepare *p, const tsl_tensor *tensor
     return tsl_readable_copy(p, tensor, copy);
 }
 
-static tslim_status set_start(tsl_prepare *p, tsl_matrix *t) {
+static void fill_starts(const tsl_matrix *t, const void *packed, int32_t *start) {
+    const tsl_weights *w = &t->weights;
+    for (size_t i = 0; i < w->count; i++) {
+        const char *sums = (const char *)packed + i * w->packed_stride + w->geometry.sums_offset;
+        tsl_coefficients_fill_start(&t->coefficients, (const int32_t *)(const void *)sums, w->geometry.k,
+            start + i * t->coefficients.padded);
+    }
+}
+
+static tslim_status set_start(tsl_prepare *p, tsl_kernel *kernel, tsl_matrix *t) {
     const tsl_coefficients *c = &t->coefficients;
     if (!c->is_int8 || c->zero_point == 0) return TSLIM_OK;
-    if (!t->weights.packed || t->weights.count != 1) return tsl_cpu_unsupported(p);
-    const char *sums = (const char *)t->weights.packed + t->weights.geometry.sums_offset;
-    size_t depth = t->weights.geometry.k;
-    return tsl_coefficients_start(p, c, (const int32_t *)(const void *)sums, depth, &t->product.start);
+    size_t count, bytes;
+    TSL_REQUIRE(
+        tsl_mul_size(t->weights.count, c->padded, &count) && tsl_mul_size(count, sizeof(int32_t), &bytes),
+        TSLIM_ERROR_LIMIT, "node '%s': %zu matrices", p->step->name, t->weights.count);
+    if (!t->weights.packed) return tsl_scratch_reserve(kernel, bytes, &t->starts);
+    int32_t *start = tsl_arena_array(p->arena, count, sizeof(*start));
+    TSL_REQUIRE_MEMORY(start, bytes);
+    fill_starts(t, t->weights.packed, start);
+    t->product.start = start;
+    return TSLIM_OK;
 }
 
 tslim_status tsl_matrix_prepare(tsl_prepare *p, tsl_kernel *kernel, const tsl_tensor *matrix, size_t count,
@@ -54,11 +70,24 @@ tslim_status tsl_matrix_prepare(tsl_prepare *p, tsl_kernel *kernel, const tsl_te
         TSL_TRY(copy_constant(p, &p->step->inputs[0], &t->a));
     TSL_TRY(copy_constant(p, c->residual, &t->z));
     if (count == 1) TSL_TRY(tsl_product_bundle(p, t->weights.packed, &t->product));
-    return set_start(p, t);
+    return set_start(p, kernel, t);
+}
+
+static const tsl_product *product_of_computed(
+    const tsl_matrix *t, const tsl_run *run, const void *packed, tsl_product *now) {
+    *now = t->product;
+    now->functions = tsl_weights_functions(&t->weights, packed);
+    if (t->coefficients.zero_point == 0) return now;
+    int32_t *start = (int32_t *)(void *)(run->scratch + t->starts);
+    fill_starts(t, packed, start);
+    now->start = start;
+    return now;
 }
 
 const tsl_product *tsl_matrix_product(
     const tsl_matrix *t, const tsl_run *run, tsl_product_operands *operands, tsl_matrix_run *now) {
+    if (t->coefficients.is_int8 && !t->weights.packed)
+        return product_of_computed(t, run, operands->w, &now->product);
     if (!t->coefficients.dynamic) return &t->product;
     const tsl_pack_geometry *g = &t->weights.geometry;
     const tsl_cpu_functions *functions = t->product.functions;

@@ -12,6 +12,7 @@ typedef struct tsl_matrix {
     ptrdiff_t tap; // the one tap, 0
     const void *a, *z; // copies of constant operands with readable memory behind them, or NULL
     uint32_t residual_index;
+    size_t starts; // INT8 by matrices that are computed: the accumulators' starts for each, in the scratch
     size_t quantized; // dynamic: the activations as INT8, in the scratch
     size_t m, a_bytes, y_bytes; // rows of one product; bytes of one matrix of operand 0 and of the output
 } tsl_matrix;
@@ -22,12 +23,13 @@ typedef struct tsl_matrix {
 tslim_status tsl_matrix_prepare(tsl_prepare *p, tsl_kernel *kernel, const tsl_tensor *matrix, size_t count,
     size_t m, const tsl_tensor *bias, double alpha, double beta, tsl_matrix *t);
 
-// Dynamic quantization makes a product of its own for each run.
+// Dynamic quantization, and INT8 by matrices that are computed, make a product of their own for each run.
 typedef struct tsl_matrix_run {
     tsl_product product;
     tsl_coefficients coefficients;
 } tsl_matrix_run;
 // The product of this run: t's own, or one in *now, for which the activations of *operands are quantized.
+// Its start, if it has one, is that of the first matrix; the others' follow.
 const tsl_product *tsl_matrix_product(
     const tsl_matrix *t, const tsl_run *run, tsl_product_operands *operands, tsl_matrix_run *now);
 

@@ -207,11 +207,30 @@ static size_t panel_width(const tsl_pack_geometry *g, size_t panel) {
     return rest < TSL_PANEL ? rest : TSL_PANEL;
 }
 
-// A panel of floats of a plain matrix: what is packed at each run where an operand is computed. False when it
-// is not so.
+// Four rows side by side, or four elements of each column.
+static bool pack_int8_panel(const tsl_pack_geometry *g, const int8_t *from, int8_t *to) {
+    if (g->source_n != 1 && g->source_k != 1) return false;
+    for (size_t i = 0; i < g->k; i += TSL_K_GROUP, to += TSL_PANEL * TSL_K_GROUP) {
+        const size_t rows = g->k - i < TSL_K_GROUP ? g->k - i : TSL_K_GROUP;
+        if (rows < TSL_K_GROUP) memset(to, 0, TSL_PANEL * TSL_K_GROUP);
+        if (g->source_k == 1) {
+            for (size_t j = 0; j < TSL_PANEL; j++)
+                memcpy(to + j * TSL_K_GROUP, from + j * g->source_n + i, rows);
+            continue;
+        }
+        for (size_t b = 0; b < rows; b++)
+            for (size_t j = 0; j < TSL_PANEL; j++) to[j * TSL_K_GROUP + b] = from[(i + b) * g->source_k + j];
+    }
+    return true;
+}
+
+// A panel of a plain matrix: what is packed at each run where an operand is computed. False when it is not
+// so.
 static bool pack_matrix_panel(
     const tsl_pack_geometry *g, tslim_dtype dtype, const char *source, char *packed, size_t width) {
-    if (dtype != TSLIM_DTYPE_FLOAT || g->n_taps != 1 || width != TSL_PANEL) return false;
+    if (g->n_taps != 1 || width != TSL_PANEL) return false;
+    if (dtype == TSLIM_DTYPE_INT8) return pack_int8_panel(g, (const int8_t *)source, (int8_t *)packed);
+    if (dtype != TSLIM_DTYPE_FLOAT) return false;
     const float *from = (const float *)(const void *)source;
     float *to = (float *)(void *)packed;
     if (g->source_n == 1) {
@@ -240,15 +259,18 @@ void tsl_pack_panels(const tsl_pack_geometry *g, tslim_dtype dtype, const void *
     }
 }
 
+void tsl_pack_panel_sums(const int8_t *packed, size_t rows, int32_t *sums) {
+    for (size_t j = 0; j < TSL_PANEL; j++) sums[j] = 0;
+    for (size_t i = 0; i < rows; i += TSL_K_GROUP, packed += TSL_PANEL * TSL_K_GROUP)
+        for (size_t j = 0; j < TSL_PANEL; j++)
+            for (size_t b = 0; b < TSL_K_GROUP; b++) sums[j] += packed[j * TSL_K_GROUP + b];
+}
+
 void tsl_pack_sums(
     const tsl_pack_geometry *g, const int8_t *packed, size_t first_tap, size_t n_taps, int32_t *sums) {
-    size_t tap_stride = g->k_padded * TSL_PANEL;
-    for (size_t panel = 0; panel < g->groups * g->panels; panel++) {
-        const int8_t *w = packed + panel * g->panel_stride + first_tap * tap_stride;
-        for (size_t j = 0; j < TSL_PANEL; j++) sums[panel * TSL_PANEL + j] = 0;
-        for (size_t i = 0; i < n_taps * tap_stride; i++)
-            sums[panel * TSL_PANEL + i / TSL_K_GROUP % TSL_PANEL] += w[i];
-    }
+    packed += first_tap * g->k_padded * TSL_PANEL;
+    for (size_t panel = 0; panel < g->groups * g->panels; panel++)
+        tsl_pack_panel_sums(packed + panel * g->panel_stride, n_taps * g->k_padded, sums + panel * TSL_PANEL);
 }
 
 static void pack_depthwise(const tsl_pack_geometry *g, size_t element, const char *row_major, char *packed) {

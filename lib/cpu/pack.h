@@ -50,6 +50,8 @@ void tsl_pack_panels(const tsl_pack_geometry *geometry, tslim_dtype dtype, const
 // Sums over kernel positions first_tap.. of the packed INT8 weights: [group][channel, padded to 16].
 void tsl_pack_sums(
     const tsl_pack_geometry *geometry, const int8_t *packed, size_t first_tap, size_t n_taps, int32_t *sums);
+// The same of one panel, of `rows` input channels in all.
+void tsl_pack_panel_sums(const int8_t *packed, size_t rows, int32_t *sums);
 void tsl_cpu_unpack(const tsl_pack_request *request, const void *packed, void *row_major);
 
 #endif

@@ -21,6 +21,7 @@ typedef struct tsl_weights {
     tsl_pack_request request;
     tsl_pack_geometry geometry;
     const tsl_cpu_functions *functions; // portable ones where the weights break the vector kernels' contract
+    const tsl_cpu_functions *vectors; // the level's own
     const void *packed; // NULL: they are not constant
     size_t scratch;
     size_t count, packed_stride, source_stride; // several matrices one after the other; strides in bytes
@@ -34,6 +35,8 @@ tslim_status tsl_weights_prepare_operand(const tsl_prepare *p, tsl_kernel *kerne
     uint32_t index, size_t count, tsl_weights *w);
 // The packed weights of this run; `data` are the row-major ones, needed when they are not constant.
 const void *tsl_weights_at_run(const tsl_weights *w, const tsl_run *run, const void *data);
+// Weights that are packed at each run may break the contract in one run and not in the next.
+const tsl_cpu_functions *tsl_weights_functions(const tsl_weights *w, const void *packed);
 
 // ---- Numbers of the epilogue, for all groups: [group][channel, padded to panels] ----
 typedef struct tsl_coefficients {
@@ -69,6 +72,8 @@ const float *tsl_coefficients_bias(const tsl_coefficients *c, const tsl_run *run
 // sums; NULL where that is zero.
 tslim_status tsl_coefficients_start(const tsl_prepare *p, const tsl_coefficients *c, const int32_t *sums,
     size_t depth, const int32_t **start);
+void tsl_coefficients_fill_start(
+    const tsl_coefficients *c, const int32_t *sums, size_t depth, int32_t *start);
 
 // ---- The product ----
 // Output pixels in three nested loops (batch, row, column), with the steps in bytes of each operand.

@@ -5,7 +5,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "pass/pass.h"
+#include "pass/fold_quantized.h"
 
 // The per-channel function of one node.
 typedef struct affine {
@@ -13,13 +13,16 @@ typedef struct affine {
     double *scale, *shift; // channels each, one allocation
 } affine;
 
+// Quantized weights can take a bias.
+static bool is_foldable(const tsl_value *weights) {
+    return tsl_value_is_constant(weights) && weights->packing == TSL_PACKING_NONE &&
+           (weights->dtype == TSLIM_DTYPE_FLOAT ||
+               (weights->dtype == TSLIM_DTYPE_INT8 && weights->quant.scales));
+}
+
 static int64_t channel_count(const tslim_graph *graph, const tsl_node *node) {
     const tsl_value *weights = tsl_node_input(graph, node, 1);
-    // Quantized weights can take a bias.
-    if (!weights || !tsl_value_is_constant(weights) || weights->packing != TSL_PACKING_NONE ||
-        (weights->dtype != TSLIM_DTYPE_FLOAT &&
-            !(weights->dtype == TSLIM_DTYPE_INT8 && weights->quant.scales)))
-        return 0;
+    if (!weights || (!is_foldable(weights) && tsl_dequantized_channels(graph, node) == 0)) return 0;
     const int64_t *dims = weights->shape.dims;
     switch (node->op) {
     case TSL_OP_CONV:
@@ -123,6 +126,7 @@ static size_t weight_channel(
 static tslim_status new_weights(tslim_graph *graph, uint32_t n, const affine *a) {
     tsl_node *node = &graph->nodes[n];
     tsl_value old = graph->values[node->inputs[1]];
+    if (!tsl_value_is_constant(&old)) return tsl_scale_dequantized(graph, n, a->scale);
     if (old.dtype != TSLIM_DTYPE_FLOAT) return TSLIM_OK;
     uint32_t id;
     void *data;
@@ -191,7 +195,9 @@ static tslim_status fold(
         node->op == TSL_OP_BATCH_NORMALIZATION
             ? channel_axis(producer, &value->shape) == 1 && read_batch_normalization(graph, node, &a)
             : read_binary(graph, node, operand, producer, &value->shape, &a);
-    if (tsl_node_input(graph, producer, 1)->dtype != TSLIM_DTYPE_FLOAT)
+    if (!tsl_value_is_constant(tsl_node_input(graph, producer, 1)))
+        readable = readable && tsl_dequantized_can_scale(graph, producer, a.scale);
+    else if (tsl_node_input(graph, producer, 1)->dtype != TSLIM_DTYPE_FLOAT)
         for (int64_t c = 0; c < channels; c++) readable &= a.scale[c] == 1;
     tslim_status status = TSLIM_OK;
     if (readable) {
@@ -238,5 +244,6 @@ tslim_status tsl_pass_fold_affine(tslim_graph *graph) {
     }
     tsl_uses_free(&uses);
     TSL_TRY(status);
-    return tsl_graph_compact(graph);
+    TSL_TRY(tsl_graph_compact(graph));
+    return tsl_graph_sort(graph); // scaled weights are made by new nodes
 }

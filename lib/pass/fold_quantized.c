@@ -101,14 +101,22 @@ tslim_status tsl_read_weights_parameters(tslim_graph *graph, const tsl_node *nod
 
 // ---- What operators are ----
 
-tsl_quantized_role tsl_quantized_role_of(const tsl_node *node, uint32_t operand) {
+static bool is_quantized(const tsl_quantized_folder *f, const tsl_node *node, uint32_t operand) {
+    const uint32_t value = node->inputs[operand];
+    return value != TSL_NONE && value < f->n_values && tsl_has_form(&f->form[value]);
+}
+
+tsl_quantized_role tsl_quantized_role_of(
+    const tsl_quantized_folder *f, const tsl_node *node, uint32_t operand) {
     switch (node->op) {
     case TSL_OP_CONV:
     case TSL_OP_CONV_TRANSPOSE:
     case TSL_OP_GEMM:
     case TSL_OP_MATMUL:
         if (operand == 1) return TSL_ROLE_WEIGHTS;
-        return operand == 0 || node->epilogue.residual == (int32_t)operand ? TSL_ROLE_DATA : TSL_ROLE_OTHER;
+        if (node->epilogue.residual == (int32_t)operand && is_quantized(f, node, operand))
+            return TSL_ROLE_DATA;
+        return operand == 0 ? TSL_ROLE_DATA : TSL_ROLE_OTHER;
     case TSL_OP_ADD:
     case TSL_OP_SUB:
     case TSL_OP_MUL:
@@ -200,10 +208,11 @@ static bool axis_fits(const tsl_node *node, const tsl_value *weights, size_t n_s
     }
 }
 
+// Weights, or for MatMul what is computed.
 static bool weights_fit(const tsl_quantized_folder *f, const tsl_node *node) {
     const tslim_graph *graph = f->graph;
     const tsl_node *dequantizer = tsl_weights_dequantizer(graph, node->inputs[1]);
-    if (!dequantizer) return false;
+    if (!dequantizer) return node->op == TSL_OP_MATMUL && is_quantized(f, node, 1);
     const tsl_value *weights = tsl_node_input(graph, dequantizer, 0);
     size_t n_scales = tsl_node_input(graph, dequantizer, 1)->bytes / sizeof(float);
     uint32_t rank = weights->shape.rank;
@@ -226,10 +235,9 @@ static bool bias_fits(const tslim_graph *graph, const tsl_node *node) {
 static bool has_data_in_int8(const tsl_quantized_folder *f, const tsl_node *node, bool weights_too) {
     bool any = false;
     for (uint32_t i = 0; i < node->n_inputs; i++) {
-        tsl_quantized_role role = tsl_quantized_role_of(node, i);
+        tsl_quantized_role role = tsl_quantized_role_of(f, node, i);
         if (role == TSL_ROLE_OTHER || (role == TSL_ROLE_WEIGHTS && !weights_too)) continue;
-        uint32_t value = node->inputs[i];
-        if (value == TSL_NONE || value >= f->n_values || !tsl_has_form(&f->form[value])) return false;
+        if (!is_quantized(f, node, i)) return false;
         any = true;
     }
     return any;
@@ -262,11 +270,20 @@ static void hand_form_on(tsl_quantized_folder *f, const tsl_node *node) {
             f->form[node->outputs[i]] = f->form[node->inputs[0]];
 }
 
-static bool chooses_int8(tsl_quantized_folder *f, const tsl_node *node) {
+// Kernels add a float to the float result of a product whose groups, if it has some, are not INT8's.
+static bool residual_fits(const tsl_quantized_folder *f, const tsl_node *node) {
+    const int32_t residual = node->epilogue.residual;
+    if (residual < 0 || is_quantized(f, node, (uint32_t)residual)) return true;
+    return !f->wanted[node->outputs[0]] && tsl_attrs_int(&node->attrs, TSL_ATTR_group, 1) == 1;
+}
+
+static bool chooses_int8(tsl_quantized_folder *f, const tsl_node *node, bool *split) {
     if (node->n_inputs == 0 || node->n_outputs == 0 || !makes_floats(f->graph, node)) return false;
     if (is_product(node->op)) {
-        if (!bias_fits(f->graph, node)) return false;
-        return has_data_in_int8(f, node, false) && weights_fit(f, node);
+        if (!bias_fits(f->graph, node) || !has_data_in_int8(f, node, false) || !weights_fit(f, node))
+            return false;
+        *split = !residual_fits(f, node) && tsl_has_last_residual(node);
+        return residual_fits(f, node);
     }
     if (!has_int8_kernel(f->graph, node) || !has_data_in_int8(f, node, true)) return false;
     if (all_outputs_wanted(f, node)) return true;
@@ -327,7 +344,7 @@ tslim_status tsl_quantized_choose(tsl_quantized_folder *f) {
     for (uint32_t n = 0; n < f->n_nodes; n++) {
         const tsl_node *node = &graph->nodes[n];
         if (node->op != TSL_OP_QUANTIZE_LINEAR && node->op != TSL_OP_DEQUANTIZE_LINEAR)
-            f->int8[n] = chooses_int8(f, node);
+            f->int8[n] = chooses_int8(f, node, &f->split[n]);
     }
     return TSLIM_OK;
 }
@@ -349,28 +366,57 @@ static tslim_status prepare(tsl_quantized_folder *f) {
     f->form = tsl_arena_array(&f->arena, f->n_values, sizeof(*f->form));
     f->wanted = tsl_arena_array(&f->arena, f->n_values, sizeof(*f->wanted));
     f->int8 = tsl_arena_array(&f->arena, f->n_nodes, sizeof(*f->int8));
-    TSL_REQUIRE_MEMORY(
-        f->parameters && f->form && f->wanted && f->int8 ? f : NULL, f->n_values * sizeof(*f->form));
+    f->split = tsl_arena_array(&f->arena, f->n_nodes, sizeof(*f->split));
+    TSL_REQUIRE_MEMORY(f->parameters && f->form && f->wanted && f->int8 && f->split ? f : NULL,
+        f->n_values * sizeof(*f->form));
     return tsl_uses_find(f->graph, &f->uses);
+}
+
+static void finish(tsl_quantized_folder *f) {
+    tsl_uses_free(&f->uses);
+    tsl_arena_clear(&f->arena);
+}
+
+static tslim_status split_sums(tsl_quantized_folder *f, bool *any) {
+    *any = false;
+    for (uint32_t n = 0; n < f->n_nodes; n++) {
+        if (!f->split[n]) continue;
+        TSL_TRY(tsl_split_residual(f->graph, n));
+        *any = true;
+    }
+    return *any ? tsl_graph_sort(f->graph) : TSLIM_OK;
+}
+
+// Once more where sums were taken off: now those products can run in INT8.
+static tslim_status choose(tslim_graph *graph, tsl_quantized_folder *f) {
+    bool again = true;
+    for (uint32_t round = 0; round < 2 && again; round++) {
+        if (round > 0) finish(f);
+        *f = (tsl_quantized_folder){.graph = graph};
+        tsl_arena_init(&f->arena, graph->ctx);
+        TSL_TRY(prepare(f));
+        TSL_TRY(tsl_quantized_choose(f));
+        again = false;
+        if (round == 0) TSL_TRY(split_sums(f, &again));
+    }
+    return TSLIM_OK;
 }
 
 tslim_status tsl_pass_fold_quantized(tslim_graph *graph, tsl_evaluate_node evaluate, void *user) {
     if (!has_linear_quantization(graph)) return TSLIM_OK;
     // Weights stay quantized, and activations are where they can be taken along.
     TSL_TRY(tsl_quantized_sink(graph));
-    TSL_TRY(tsl_pass_infer_and_fold_with(graph, &(tsl_folding){evaluate, user, TSL_OP_DEQUANTIZE_LINEAR, 0}));
+    TSL_TRY(tsl_pass_infer_and_fold_with(graph, &(tsl_folding){evaluate, user, true, 0}));
     TSL_TRY(tsl_quantized_lift(graph));
     TSL_TRY(tsl_quantized_fold_dynamic(graph));
     TSL_TRY(tsl_pass_remove_identity(graph));
+    TSL_TRY(tsl_pass_fold_affine(graph));
     TSL_TRY(tsl_pass_fuse_activations(graph));
     TSL_TRY(tsl_pass_fuse_epilogues(graph));
-    tsl_quantized_folder f = {.graph = graph};
-    tsl_arena_init(&f.arena, graph->ctx);
-    tslim_status status = prepare(&f);
-    if (status == TSLIM_OK) status = tsl_quantized_choose(&f);
+    tsl_quantized_folder f;
+    tslim_status status = choose(graph, &f);
     if (status == TSLIM_OK) status = tsl_quantized_rewrite(&f);
-    tsl_uses_free(&f.uses);
-    tsl_arena_clear(&f.arena);
+    finish(&f);
     TSL_TRY(status);
     TSL_TRY(tsl_graph_compact(graph));
     TSL_TRY(tsl_graph_sort(graph));

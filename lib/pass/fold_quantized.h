@@ -27,8 +27,8 @@ typedef struct tsl_quantized_folder {
     tsl_quant_form *form;
     // Of each float value: that its readers want it in that form only.
     bool *wanted;
-    // Of each node: it runs in INT8.
-    bool *int8;
+    // Of each node: it runs in INT8; it would without its sum with a float.
+    bool *int8, *split;
 } tsl_quantized_folder;
 
 static inline bool tsl_has_form(const tsl_quant_form *form) {
@@ -43,13 +43,20 @@ tsl_quant_form tsl_quantized_parameters(const tslim_graph *graph, const tsl_node
 // The result holds elements of the first operand, unchanged: rounding before the node is rounding behind it.
 bool tsl_only_moves(const tsl_node *node);
 
+// Of a product by such weights: the output channels that can be multiplied by a number each (0: none);
+// whether they can by these; and that being done, on a copy of the weights. NO_MEMORY.
+size_t tsl_dequantized_channels(const tslim_graph *graph, const tsl_node *product);
+bool tsl_dequantized_can_scale(const tslim_graph *graph, const tsl_node *product, const double *factor);
+tslim_status tsl_scale_dequantized(tslim_graph *graph, uint32_t product, const double *factor);
+
 // What an operand is to an INT8 node.
 typedef enum tsl_quantized_role {
     TSL_ROLE_OTHER, // stays as it is: bias, sizes, indices
     TSL_ROLE_DATA, // must come in INT8
     TSL_ROLE_WEIGHTS // constant, in INT8, or else data
 } tsl_quantized_role;
-tsl_quantized_role tsl_quantized_role_of(const tsl_node *node, uint32_t operand);
+tsl_quantized_role tsl_quantized_role_of(
+    const tsl_quantized_folder *f, const tsl_node *node, uint32_t operand);
 
 // The DequantizeLinear that makes a value from a constant of 8 bits with constant parameters, which may be
 // along an axis; NULL when there is none.

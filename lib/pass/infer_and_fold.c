@@ -55,9 +55,16 @@ typedef struct walk {
     bool changed, unordered; // nodes were removed; appended that belong in between
 } walk;
 
+static bool dequantizes_bytes(const tslim_graph *graph, const tsl_node *node) {
+    const tsl_value *x = tsl_node_input(graph, node, 0);
+    return node->op == TSL_OP_DEQUANTIZE_LINEAR && x &&
+           (x->dtype == TSLIM_DTYPE_INT8 || x->dtype == TSLIM_DTYPE_UINT8);
+}
+
 static tslim_status fold(walk *w, tslim_graph *graph, uint32_t n) {
     const tsl_folding *f = w->folding;
-    if (!f->evaluate || graph->nodes[n].op == f->kept || !is_foldable(graph, &graph->nodes[n]))
+    if (!f->evaluate || (f->keep_bytes && dequantizes_bytes(graph, &graph->nodes[n])) ||
+        !is_foldable(graph, &graph->nodes[n]))
         return TSLIM_OK;
     if (!take_from_budget(graph, &graph->nodes[n], &w->budget)) return TSLIM_OK;
     tslim_status status = f->evaluate(f->user, graph, n);
@@ -100,5 +107,5 @@ tslim_status tsl_pass_infer_and_fold_with(tslim_graph *graph, const tsl_folding 
 }
 
 tslim_status tsl_pass_infer_and_fold(tslim_graph *graph, tsl_evaluate_node evaluate, void *user) {
-    return tsl_pass_infer_and_fold_with(graph, &(tsl_folding){evaluate, user, TSL_OP_COUNT, 0});
+    return tsl_pass_infer_and_fold_with(graph, &(tsl_folding){evaluate, user, false, 0});
 }

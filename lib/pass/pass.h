@@ -19,7 +19,7 @@ tslim_status tsl_pass_infer_and_fold(tslim_graph *graph, tsl_evaluate_node evalu
 typedef struct tsl_folding {
     tsl_evaluate_node evaluate;
     void *user;
-    tsl_op kept; // nodes of this operator stay as they are
+    bool keep_bytes; // DequantizeLinear of 8 bits stays as it is
     uint32_t level; // how many graphs this one is within
 } tsl_folding;
 tslim_status tsl_pass_infer_and_fold_with(tslim_graph *graph, const tsl_folding *folding);
@@ -80,6 +80,11 @@ tslim_status tsl_pass_assign_layouts(tslim_graph *graph);
 tslim_status tsl_optimize(tslim_graph *graph, tsl_evaluate_node evaluate, void *user);
 
 // ---- Shared by the passes ----
+
+// The residual of a product as an Add behind it, the last of the graph's nodes, where the residual is the
+// product's last operand.
+bool tsl_has_last_residual(const tsl_node *node);
+tslim_status tsl_split_residual(tslim_graph *graph, uint32_t n);
 
 // The float value of a constant with one element; false when it is something else.
 bool tsl_constant_scalar(const tsl_value *value, float *scalar);

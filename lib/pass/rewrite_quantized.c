@@ -152,7 +152,7 @@ static tslim_status rewrite_inputs(rewriter *r, uint32_t n) {
     for (uint32_t i = 0; i < graph->nodes[n].n_inputs; i++) {
         uint32_t value = graph->nodes[n].inputs[i], id = value;
         if (value == TSL_NONE) continue;
-        if (r->f->int8[n] && tsl_quantized_role_of(&graph->nodes[n], i) != TSL_ROLE_OTHER)
+        if (r->f->int8[n] && tsl_quantized_role_of(r->f, &graph->nodes[n], i) != TSL_ROLE_OTHER)
             TSL_TRY(need_int8(r, value, &id));
         else
             TSL_TRY(need_float(r, value, &id));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Two values whose dims were not known were taken as equal when their sum became the epilogue of a product
 // (fuse_epilogues.c). Where they turn out to be broadcast, as a mask is to the heads of attention, the sum
-// becomes a node again.
+// becomes a node again; and where the product can be INT8 without it only.
 #include "ir/shape_infer.h"
 #include "pass/pass.h"
 
@@ -26,16 +26,9 @@ static tslim_status infer_product(tslim_graph *graph, uint32_t n) {
     return status;
 }
 
-tslim_status tsl_pass_split_residual(tslim_graph *graph, uint32_t n, bool *split) {
-    *split = false;
-    if (graph->nodes[n].epilogue.residual < 0 ||
-        graph->nodes[n].epilogue.residual + 1 != (int32_t)graph->nodes[n].n_inputs)
-        return TSLIM_OK;
+tslim_status tsl_split_residual(tslim_graph *graph, uint32_t n) {
     const uint32_t output = graph->nodes[n].outputs[0],
                    residual = graph->nodes[n].inputs[graph->nodes[n].n_inputs - 1];
-    if (output == TSL_NONE || residual == TSL_NONE) return TSLIM_OK;
-    TSL_TRY(infer_product(graph, n));
-    if (!differ(&graph->values[output].shape, &graph->values[residual].shape)) return TSLIM_OK;
     uint32_t product, sum;
     TSL_TRY(tsl_graph_add_value(graph, graph->values[output].name, TSLIM_DTYPE_FLOAT, &product));
     graph->values[product].shape = graph->values[output].shape;
@@ -48,6 +41,21 @@ tslim_status tsl_pass_split_residual(tslim_graph *graph, uint32_t n, bool *split
     node->epilogue = (tsl_epilogue){.residual = -1};
     node->outputs[0] = product;
     node->n_inputs--;
-    *split = true;
     return TSLIM_OK;
+}
+
+bool tsl_has_last_residual(const tsl_node *node) {
+    return node->epilogue.residual >= 0 && node->epilogue.residual + 1 == (int32_t)node->n_inputs &&
+           node->n_outputs == 1 && node->outputs[0] != TSL_NONE &&
+           node->inputs[node->n_inputs - 1] != TSL_NONE;
+}
+
+tslim_status tsl_pass_split_residual(tslim_graph *graph, uint32_t n, bool *split) {
+    *split = false;
+    const tsl_node *node = &graph->nodes[n];
+    if (!tsl_has_last_residual(node)) return TSLIM_OK;
+    const uint32_t output = node->outputs[0], residual = node->inputs[node->n_inputs - 1];
+    TSL_TRY(infer_product(graph, n));
+    *split = differ(&graph->values[output].shape, &graph->values[residual].shape);
+    return *split ? tsl_split_residual(graph, n) : TSLIM_OK;
 }

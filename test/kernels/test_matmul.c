@@ -83,17 +83,26 @@ static void draw_c(matrix_case *t) {
     set_tensor(&t->c, TSLIM_DTYPE_FLOAT, !one_in(3));
 }
 
+static int32_t draw_zero_point(void) {
+    return one_in(2) ? 0 : (int32_t)random_between(-128, 127);
+}
+
 static void draw_types(matrix_case *t, tslim_dtype in, tslim_dtype out) {
     bool is_int8 = in == TSLIM_DTYPE_INT8;
     if (is_int8) {
         bool per_column = !one_in(3) && t->b.tensor.rank == 2;
         for (int i = 0; i < 128; i++) t->b_scales[i] = 0.002f + 0.01f * fabsf(random_real());
-        t->a.tensor.quant = (tsl_quant){.scales = &t->a_scale, .n_scales = 1};
-        t->b.tensor.quant = (tsl_quant){.scales = t->b_scales, .n_scales = per_column ? (uint32_t)t->n : 1};
+        t->a.tensor.quant =
+            (tsl_quant){.scales = &t->a_scale, .n_scales = 1, .zero_point = draw_zero_point()};
+        t->b.tensor.quant = (tsl_quant){.scales = t->b_scales,
+            .n_scales = per_column ? (uint32_t)t->n : 1,
+            .zero_point = draw_zero_point()};
     }
     if (out == TSLIM_DTYPE_INT8) t->y.tensor.quant = (tsl_quant){.scales = &t->y_scale, .n_scales = 1};
     set_tensor(&t->a, in, one_in(6));
     set_tensor(&t->b, in, one_in(2));
+    if (is_int8 && one_in(4))
+        *(int8_t *)t->b.tensor.data = -128; // which the file's own weights need not avoid
     set_tensor(&t->y, out, false);
     test_tensor_remember(&t->y);
     t->has_z = one_in(3);
@@ -149,9 +158,11 @@ static sum sum_at(const matrix_case *t, int64_t matrix, int64_t row, int64_t col
     int64_t b_first = b->rank > 1 ? matrix_of(b, y, batch, matrix) * t->k * t->n : 0;
     bool transpose_a = gemm && t->items[0].i, transpose_b = gemm && t->items[1].i;
     sum s = {0, 0};
+    const double a_zero = a->quant.zero_point, b_zero = b->quant.zero_point;
     for (int64_t i = 0; i < t->k; i++) {
-        double product = test_tensor_get(a, a_first + (transpose_a ? i * t->m + row : row * t->k + i)) *
-                         test_tensor_get(b, b_first + (transpose_b ? column * t->k + i : i * t->n + column));
+        int64_t a_at = a_first + (transpose_a ? i * t->m + row : row * t->k + i),
+                b_at = b_first + (transpose_b ? column * t->k + i : i * t->n + column);
+        double product = (test_tensor_get(a, a_at) - a_zero) * (test_tensor_get(b, b_at) - b_zero);
         s.value += product;
         s.magnitude += fabs(product);
     }
