@@ -307,12 +307,18 @@ static bool same_form_for_all_readers(const tsl_quantized_folder *f, uint32_t va
     return last > first;
 }
 
-// Quantizing behind a node that only moves can be done before it.
+// Quantizing behind a node that only moves can be done before it, and before one that bounds: rounding keeps
+// the order of numbers.
+static bool can_follow_quantizing(const tslim_graph *graph, const tsl_node *node) {
+    return tsl_only_moves(node) || node->op == TSL_OP_RELU ||
+           (node->op == TSL_OP_CLIP && has_int8_kernel(graph, node));
+}
+
 static bool moves_to_wanted(const tsl_quantized_folder *f, uint32_t value, tsl_quant_form *form) {
     uint32_t n = tsl_single_use(f->graph, &f->uses, value);
     if (n == TSL_NONE) return false;
     const tsl_node *reader = &f->graph->nodes[n];
-    if (!tsl_only_moves(reader) || reader->inputs[0] != value || reader->n_outputs != 1 ||
+    if (!can_follow_quantizing(f->graph, reader) || reader->inputs[0] != value || reader->n_outputs != 1 ||
         reader->outputs[0] == TSL_NONE || !f->wanted[reader->outputs[0]])
         return false;
     *form = f->form[reader->outputs[0]];
@@ -412,6 +418,7 @@ tslim_status tsl_pass_fold_quantized(tslim_graph *graph, tsl_evaluate_node evalu
     TSL_TRY(tsl_pass_remove_identity(graph));
     TSL_TRY(tsl_pass_fold_affine(graph));
     TSL_TRY(tsl_pass_fuse_activations(graph));
+    TSL_TRY(tsl_pass_pool_means(graph));
     TSL_TRY(tsl_pass_fuse_epilogues(graph));
     tsl_quantized_folder f;
     tslim_status status = choose(graph, &f);

@@ -37,6 +37,8 @@ tslim_status tsl_optimize(tslim_graph *graph, tsl_evaluate_node evaluate, void *
     TSL_TRY(TSL_VERIFY(graph));
     TSL_TRY(tsl_pass_fuse_activations(graph));
     TSL_TRY(TSL_VERIFY(graph));
+    TSL_TRY(tsl_pass_pool_means(graph));
+    TSL_TRY(TSL_VERIFY(graph));
     TSL_TRY(tsl_pass_fuse_epilogues(graph));
     TSL_TRY(TSL_VERIFY(graph));
     TSL_TRY(tsl_pass_pixel_shuffle(graph));

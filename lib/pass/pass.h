@@ -53,6 +53,9 @@ tslim_status tsl_pass_fuse_activations(tslim_graph *graph);
 // Spelled-out layer normalization becomes one node.
 tslim_status tsl_pass_fuse_normalization(tslim_graph *graph);
 
+// ReduceMean over all positions becomes GlobalAveragePool.
+tslim_status tsl_pass_pool_means(tslim_graph *graph);
+
 // Residual Add, Relu and Clip become epilogues of the node that makes their operand.
 tslim_status tsl_pass_fuse_epilogues(tslim_graph *graph);
 

@@ -72,6 +72,13 @@ static void share(tsl_plan *plan, uint32_t output, uint32_t input) {
         plan->values[root].last = plan->values[output].last;
 }
 
+// Otherwise the node writes other integers than it reads.
+static bool same_quant(const tsl_quant *a, const tsl_quant *b) {
+    if (!a->scales || !b->scales) return true;
+    return a->n_scales == 1 && b->n_scales == 1 && a->scales[0] == b->scales[0] &&
+           a->zero_point == b->zero_point;
+}
+
 static void share_memory(tsl_plan *plan, uint32_t n) {
     const tsl_node *node = &plan->graph->nodes[n];
     if (node->n_inputs == 0 || node->inputs[0] == TSL_NONE || node->n_outputs != 1) return;
@@ -79,7 +86,8 @@ static void share_memory(tsl_plan *plan, uint32_t n) {
     const tsl_plan_value *in = &plan->values[node->inputs[0]], *out = &plan->values[output];
     if (is_reshape(node->op)) {
         if (in->place == TSL_PLACE_ARENA && in->tensor.dtype == out->tensor.dtype &&
-            tsl_tensor_is_row_major(&in->tensor) && tsl_tensor_is_row_major(&out->tensor))
+            same_quant(&in->tensor.quant, &out->tensor.quant) && tsl_tensor_is_row_major(&in->tensor) &&
+            tsl_tensor_is_row_major(&out->tensor))
             share(plan, output, node->inputs[0]);
         return;
     }

@@ -85,14 +85,8 @@ def outputs(path, x, optimized=False):
     return session.run(None, {session.get_inputs()[0].name: x})
 
 
-def sqnr(wanted, given):
-    signal = sum(float((a.astype(np.float64) ** 2).sum()) for a in wanted)
-    noise = sum(float(((a.astype(np.float64) - b) ** 2).sum()) for a, b in zip(wanted, given, strict=True))
-    return 150.0 if noise == 0 else 10 * np.log10(signal / noise)
-
-
 def median(references, results):
-    return float(np.median([sqnr(wanted, given) for wanted, given in zip(references, results, strict=True)]))
+    return float(np.median([models.sqnr(wanted, given) for wanted, given in zip(references, results, strict=True)]))
 
 
 def check(name, path, float_path, inputs, folder, at_least):

@@ -92,6 +92,13 @@ def run(model, x, folder, names_from=None):
     return [np.load(os.path.join(out, name + ".npy")) for name in safe]
 
 
+def sqnr(wanted, given):
+    """Signal to noise of all outputs together, in dB; 150 where there is no noise."""
+    signal = sum(float((a.astype(np.float64) ** 2).sum()) for a in wanted)
+    noise = sum(float(((a.astype(np.float64) - b) ** 2).sum()) for a, b in zip(wanted, given, strict=True))
+    return 150.0 if noise == 0 else 10 * np.log10(signal / noise)
+
+
 def relative_error(ours, theirs):
     """Largest difference over the largest value."""
     if ours.shape != theirs.shape:
