@@ -187,8 +187,7 @@ TSL_INLINE void columns_part_3(const tsl_depthwise_s8_args *d, const columns_blo
         for (int q = 0; q < 4; q++) {
             sum[q] = tsl_vi_load(b->first[q]);
             TSL_UNROLL
-            for (int k = 0; k < 3; k++)
-                __asm__("vpdpbusd %2, %1, %0" : "+v"(sum[q]) : "v"(v[k][q]), "v"(w[k][q]));
+            for (int k = 0; k < 3; k++) sum[q] = tsl_dot_vectors(sum[q], v[k][q], w[k][q]);
         }
         if (sums) {
             spill_in_order(sum, sums[i][0]);
@@ -246,7 +245,7 @@ TSL_INLINE void add_quarter(const columns_block *b, const char *a, const int fir
         tsl_vi v = load_quarter(b, a, group, group ? 1 : 4, segments, q);
         TSL_UNROLL
         for (int k = first; k < 5; k += stride)
-            __asm__("vpdpbusd %2, %1, %0" : "+v"(sum[(k - first) / stride]) : "v"(v), "v"(w[group][k]));
+            sum[(k - first) / stride] = tsl_dot_vectors(sum[(k - first) / stride], v, w[group][k]);
     }
 }
 

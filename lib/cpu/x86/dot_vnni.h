@@ -27,15 +27,18 @@ TSL_INLINE tsl_activation tsl_activation_of(tsl_vi bytes, tsl_activation_kind ki
 }
 
 // sum + four products in every int32.
-TSL_INLINE tsl_vi tsl_dot(tsl_vi sum, tsl_activation a, const void *weights, tsl_activation_kind kind) {
-    (void)kind;
-    tsl_vi w = tsl_vi_load(weights);
+TSL_INLINE tsl_vi tsl_dot_vectors(tsl_vi sum, tsl_activation a, tsl_vi w) {
 #if TSL_LANES == 8 && !defined(TSL_VNNI_EVEX)
     __asm__(TSL_VPDPBUSD : "+x"(sum) : "x"(a), "x"(w));
 #else
     __asm__(TSL_VPDPBUSD : "+v"(sum) : "v"(a), "v"(w));
 #endif
     return sum;
+}
+
+TSL_INLINE tsl_vi tsl_dot(tsl_vi sum, tsl_activation a, const void *weights, tsl_activation_kind kind) {
+    (void)kind;
+    return tsl_dot_vectors(sum, a, tsl_vi_load(weights));
 }
 
 #endif

@@ -4,6 +4,9 @@
 //   TSL_TILE_ROWS, TSL_TILE_PANELS   pixels and panels of a tile whose sums stay in registers
 //   TSL_TILE_HEIGHTS(CASE)           CASE(1) ... CASE(TSL_TILE_ROWS)
 //   TSL_WIDE_PANELS                  optional: where so many panels are left, tiles are as wide and lower
+//   TSL_SHALLOW                      optional: products over few groups go to gemm_s8_shallow.h where they
+//   can,
+//                                    and TSL_SHALLOW_HALF(g, channel) does whole tiles of 8 channels
 //
 // Panels are outer and pixels inner, with all of K in registers: a tile's weights stay in the nearest cache
 // while all pixels pass, and no sum is stored before it is complete.
@@ -24,6 +27,9 @@
 #if TSL_LANES == 16
 
 #include "cpu/x86/finish_s8_512.h"
+#ifdef TSL_SHALLOW
+#include "cpu/x86/gemm_s8_shallow.h"
+#endif
 
 // A tile of the greatest height, in groups of four vectors.
 TSL_INLINE void finish_in_registers(const tsl_gemm_s8_args *g, size_t row, size_t channel, const int panels,
@@ -229,11 +235,11 @@ TSL_INLINE void tile(const tsl_gemm_s8_args *g, size_t row, size_t panel, const 
     store_tile(g, row, channel, rows, panels, bounded, sum);
 }
 
-// All pixels. The first tile fetches the next panels' weights into the second-level cache.
-TSL_INLINE void all_rows(const tsl_gemm_s8_args *g, size_t panel, const int panels,
+// Pixels from `row` on. The first tile fetches the next panels' weights into the second-level cache.
+TSL_INLINE void all_rows(const tsl_gemm_s8_args *g, size_t row, size_t panel, const int panels,
     const tsl_activation_kind kind, bool bounded, ptrdiff_t prefetch) {
-    size_t height = tsl_tile_rows(g->m, (size_t)TSL_ROWS_OF(panels));
-    for (size_t row = 0; row < g->m; row += height) {
+    size_t height = tsl_tile_rows(g->m - row, (size_t)TSL_ROWS_OF(panels));
+    for (; row < g->m; row += height) {
         switch (tsl_smaller(height, g->m - row)) {
 #define TSL_CASE(rows)                                                                                       \
     case rows:                                                                                               \
@@ -246,35 +252,83 @@ TSL_INLINE void all_rows(const tsl_gemm_s8_args *g, size_t panel, const int pane
     }
 }
 
-TSL_INLINE void gemm_of_kind(const tsl_gemm_s8_args *g, const tsl_activation_kind kind) {
+// Tiles of each width are a function, for all kinds that the level's tsl_dot treats unlike.
+#define TSL_ROWS(name, panels)                                                                               \
+    static __attribute__((noinline, unused)) void name(                                                      \
+        const tsl_gemm_s8_args *g, size_t row, size_t panel, bool bounded, ptrdiff_t prefetch) {             \
+        if (g->a_kind == TSL_ACTIVATION_S8)                                                                  \
+            all_rows(g, row, panel, panels, TSL_ACTIVATION_S8, bounded, prefetch);                           \
+        else if (g->a_kind == TSL_ACTIVATION_U8 && tsl_shift(TSL_ACTIVATION_U8) != 0)                        \
+            all_rows(g, row, panel, panels, TSL_ACTIVATION_U8, bounded, prefetch);                           \
+        else                                                                                                 \
+            all_rows(g, row, panel, panels, TSL_ACTIVATION_NON_NEGATIVE, bounded, prefetch);                 \
+    }
+TSL_ROWS(wide_rows, TSL_WIDE_PANELS)
+TSL_ROWS(usual_rows, TSL_TILE_PANELS)
+TSL_ROWS(single_rows, 1)
+#undef TSL_ROWS
+
+#ifdef TSL_SHALLOW
+typedef size_t (*shallow_function)(const shallow_panels *p);
+typedef void (*rows_function)(
+    const tsl_gemm_s8_args *g, size_t row, size_t panel, bool bounded, ptrdiff_t prefetch);
+
+#define TSL_SHALLOW_ROWS(width)                                                                              \
+    static __attribute__((noinline)) size_t shallow_rows_##width(const shallow_panels *p) {                  \
+        if (p->g->a_kind == TSL_ACTIVATION_S8) return shallow_rows(p, width, TSL_ACTIVATION_S8);             \
+        return shallow_rows(p, width, TSL_ACTIVATION_NON_NEGATIVE);                                          \
+    }
+TSL_SHALLOW_ROWS(1)
+TSL_SHALLOW_ROWS(2)
+TSL_SHALLOW_ROWS(4)
+#undef TSL_SHALLOW_ROWS
+
+// Whole panels, in tiles where they are whole too; returns the first panel that is left.
+static size_t shallow_panels_of(
+    shallow_panels *p, size_t panel, size_t width, shallow_function run, rows_function rest) {
+    const tsl_gemm_s8_args *g = p->g;
+    for (; (panel + width) * TSL_PANEL <= g->n; panel += width) {
+        set_shallow_panels(p, panel * TSL_PANEL, width);
+        const size_t row = run(p);
+        if (row < g->m) rest(g, row, panel, true, 0);
+    }
+    return panel;
+}
+
+// The first panel that is left.
+static size_t shallow_product(const tsl_gemm_s8_args *g, bool bounded) {
+    shallow_panels p;
+    if (!bounded || g->m < TSL_SHALLOW_SUMS || !set_shallow(g, &p)) return 0;
+    size_t panel = shallow_panels_of(&p, 0, 4, shallow_rows_4, wide_rows);
+    panel = shallow_panels_of(&p, panel, 2, shallow_rows_2, usual_rows);
+    panel = shallow_panels_of(&p, panel, 1, shallow_rows_1, single_rows);
+    if (g->n - panel * TSL_PANEL != TSL_PANEL / 2) return panel;
+    const size_t row = TSL_SHALLOW_HALF(g, panel * TSL_PANEL);
+    if (row < g->m) single_rows(g, row, panel, true, 0);
+    return panel + 1;
+}
+#endif
+
+TSL_INLINE void gemm_s8(const tsl_gemm_s8_args *g) {
     const size_t panels = (g->n + TSL_PANEL - 1) / TSL_PANEL;
     const bool bounded = is_bounded(g);
     size_t panel = 0;
+#ifdef TSL_SHALLOW
+    panel = shallow_product(g, bounded);
+#endif
 #if TSL_WIDE_PANELS > TSL_TILE_PANELS
     for (; panels - panel >= TSL_WIDE_PANELS; panel += TSL_WIDE_PANELS) {
         bool last = panel + 2 * TSL_WIDE_PANELS > panels;
-        ptrdiff_t next = last ? 0 : (ptrdiff_t)(TSL_WIDE_PANELS * g->panel_stride);
-        all_rows(g, panel, TSL_WIDE_PANELS, kind, bounded, next);
+        wide_rows(g, 0, panel, bounded, last ? 0 : (ptrdiff_t)(TSL_WIDE_PANELS * g->panel_stride));
     }
 #endif
     for (; panels - panel >= TSL_TILE_PANELS; panel += TSL_TILE_PANELS) {
         bool last = panel + 2 * TSL_TILE_PANELS > panels;
-        ptrdiff_t next = last ? 0 : (ptrdiff_t)(TSL_TILE_PANELS * g->panel_stride);
-        all_rows(g, panel, TSL_TILE_PANELS, kind, bounded, next);
+        usual_rows(g, 0, panel, bounded, last ? 0 : (ptrdiff_t)(TSL_TILE_PANELS * g->panel_stride));
     }
 #if TSL_TILE_PANELS > 1
-    for (; panel < panels; panel++) all_rows(g, panel, 1, kind, bounded, 0);
+    for (; panel < panels; panel++) single_rows(g, 0, panel, bounded, 0);
 #endif
-}
-
-// Kinds that the level's tsl_dot treats alike share their code.
-TSL_INLINE void gemm_s8(const tsl_gemm_s8_args *g) {
-    if (g->a_kind == TSL_ACTIVATION_S8)
-        gemm_of_kind(g, TSL_ACTIVATION_S8);
-    else if (g->a_kind == TSL_ACTIVATION_U8 && tsl_shift(TSL_ACTIVATION_U8) != 0)
-        gemm_of_kind(g, TSL_ACTIVATION_U8);
-    else
-        gemm_of_kind(g, TSL_ACTIVATION_NON_NEGATIVE);
 }
 
 #endif

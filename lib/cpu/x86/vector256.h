@@ -47,6 +47,14 @@ TSL_INLINE tsl_vi tsl_vf_requantize(tsl_vf y, tsl_vf lo, tsl_vf hi) {
     return _mm256_cvtps_epi32(_mm256_min_ps(_mm256_max_ps(y, lo), hi));
 }
 
+// Of |y| < 2^31.
+TSL_INLINE tsl_vi tsl_vf_to_nearest(tsl_vf y) {
+    return _mm256_cvtps_epi32(y);
+}
+TSL_INLINE tsl_vi tsl_vi_clamp_bytes(tsl_vi v, tsl_vi lo, tsl_vi hi) {
+    return _mm256_min_epi8(_mm256_max_epi8(v, lo), hi);
+}
+
 TSL_INLINE __m256i tsl_lane_mask(size_t count) {
     return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)count), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
 }

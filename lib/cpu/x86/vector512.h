@@ -46,6 +46,14 @@ TSL_INLINE tsl_vi tsl_vf_requantize(tsl_vf y, tsl_vf lo, tsl_vf hi) {
     return _mm512_cvtps_epi32(_mm512_min_ps(_mm512_max_ps(y, lo), hi));
 }
 
+// Of |y| < 2^31.
+TSL_INLINE tsl_vi tsl_vf_to_nearest(tsl_vf y) {
+    return _mm512_cvtps_epi32(y);
+}
+TSL_INLINE tsl_vi tsl_vi_clamp_bytes(tsl_vi v, tsl_vi lo, tsl_vi hi) {
+    return _mm512_min_epi8(_mm512_max_epi8(v, lo), hi);
+}
+
 TSL_INLINE __mmask16 tsl_lane_mask(size_t count) {
     return (__mmask16)((1u << count) - 1u);
 }
