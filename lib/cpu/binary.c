@@ -49,9 +49,8 @@ static void run_squares(const void *user, uint8_t *const *data, const ptrdiff_t 
 
 // ---- INT8 ----
 
-static void run_s8(const void *user, uint8_t *const *data, const ptrdiff_t *strides, size_t count) {
-    const tsl_binary *b = user;
-    tsl_binary_s8_args args = {.op = b->op,
+static tsl_binary_s8_args s8_args(const tsl_binary *b, uint8_t *const *data, size_t count) {
+    return (tsl_binary_s8_args){.op = b->op,
         .n = count,
         .a_scale = b->a_scale,
         .b_scale = b->b_scale,
@@ -62,25 +61,21 @@ static void run_s8(const void *user, uint8_t *const *data, const ptrdiff_t *stri
         .hi = b->hi,
         .a = (const int8_t *)data[1],
         .b = (const int8_t *)data[2],
-        .y = (int8_t *)data[0],
-        .a_scalar = strides[1] == 0,
-        .b_scalar = strides[2] == 0};
+        .y = (int8_t *)data[0]};
+}
+
+static void run_s8(const void *user, uint8_t *const *data, const ptrdiff_t *strides, size_t count) {
+    const tsl_binary *b = user;
     if (strides[0] == 1 && (strides[1] & ~(ptrdiff_t)1) == 0 && (strides[2] & ~(ptrdiff_t)1) == 0) {
+        tsl_binary_s8_args args = s8_args(b, data, count);
+        args.a_scalar = strides[1] == 0;
+        args.b_scalar = strides[2] == 0;
         b->functions->binary_s8(&args);
         return;
     }
     int8_t blocks[3][TSL_BLOCK];
-    args = (tsl_binary_s8_args){.op = b->op,
-        .a_scale = b->a_scale,
-        .b_scale = b->b_scale,
-        .a_zero = b->a_zero,
-        .b_zero = b->b_zero,
-        .offset = b->offset,
-        .lo = b->lo,
-        .hi = b->hi,
-        .a = blocks[1],
-        .b = blocks[2],
-        .y = blocks[0]};
+    uint8_t *const places[] = {(uint8_t *)blocks[0], (uint8_t *)blocks[1], (uint8_t *)blocks[2]};
+    tsl_binary_s8_args args = s8_args(b, places, 0);
     for (size_t first = 0; first < count; first += TSL_BLOCK) {
         args.n = count - first < TSL_BLOCK ? count - first : TSL_BLOCK;
         for (size_t i = 0; i < args.n; i++) {
@@ -463,6 +458,39 @@ static bool repeat_rows(tsl_iteration *it, tsl_iteration *rest, repetition *r) {
     return true;
 }
 
+// Slices of pixels have gaps between their channels: their rows go to the dispatch table's function at once.
+#define MOST_ROW 1024
+
+static void run_rows(const void *user, uint8_t *const *data, const ptrdiff_t *strides, size_t count) {
+    const repetition *r = user;
+    const tsl_binary *b = r->binary;
+    const tsl_operand_rows rows = {.count = count, .y = strides[0], .a = strides[1], .b = strides[2]};
+    if (count == 0) return;
+    if (b->loop == run_s8) {
+        tsl_binary_s8_args args = s8_args(b, data, r->row);
+        args.rows = rows;
+        b->functions->binary_s8(&args);
+    } else {
+        tsl_binary_f32_args args = {.op = b->op,
+            .n = r->row,
+            .rows = rows,
+            .lo = b->lo,
+            .hi = b->hi,
+            .a = (const float *)(const void *)data[1],
+            .b = (const float *)(const void *)data[2],
+            .y = (float *)(void *)data[0]};
+        b->functions->binary_f32(&args);
+    }
+}
+
+static bool take_rows(tsl_iteration *it, const tsl_binary *binary, repetition *r) {
+    const size_t size = binary->loop == run_s8 ? 1 : sizeof(float), sizes[] = {size, size, size};
+    if (binary->loop != run_s8 && binary->loop != run_floats) return false;
+    if (!tsl_iteration_take_row(it, sizes, MOST_ROW)) return false;
+    r->row = (size_t)it->block;
+    return true;
+}
+
 tslim_status tsl_binary_run(tslim_context *ctx, const tsl_binary *binary, const tsl_tensor *a,
     const tsl_tensor *b, const tsl_tensor *y) {
     tsl_binary now = *binary;
@@ -479,6 +507,8 @@ tslim_status tsl_binary_run(tslim_context *ctx, const tsl_binary *binary, const 
     if (repeat_rows(&it, &rest, &r)) {
         tsl_iterate(ctx, &it, run_repeated, &r);
         tsl_iterate(ctx, &rest, run_repeated, &r);
+    } else if (take_rows(&it, &now, &r)) {
+        tsl_iterate(ctx, &it, run_rows, &r);
     } else {
         tsl_iterate(ctx, &it, now.loop, &now);
     }

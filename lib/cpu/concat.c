@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Concat and Split: copies between a tensor and its slices along one axis.
+// Concat and Split: copies between a tensor and its slices along one axis, of those slices that the plan has
+// not placed there already.
 #include "cpu/operator.h"
 
 typedef struct slices_state {
@@ -40,7 +41,7 @@ static tslim_status run_concat(const tsl_run *run) {
     int64_t begin = 0;
     for (uint32_t i = 0; i < s->count; i++) {
         tsl_tensor slice = slice_of(&run->outputs[0], &run->inputs[i], s->axis, begin);
-        tsl_move(run->ctx, s->tables[i], &run->inputs[i], &slice);
+        if (run->inputs[i].data != slice.data) tsl_move(run->ctx, s->tables[i], &run->inputs[i], &slice);
         begin += run->inputs[i].dims[s->axis];
     }
     return TSLIM_OK;
@@ -51,7 +52,7 @@ static tslim_status run_split(const tsl_run *run) {
     int64_t begin = 0;
     for (uint32_t i = 0; i < s->count; i++) {
         tsl_tensor slice = slice_of(&run->inputs[0], &run->outputs[i], s->axis, begin);
-        tsl_move(run->ctx, s->tables[i], &slice, &run->outputs[i]);
+        if (run->outputs[i].data != slice.data) tsl_move(run->ctx, s->tables[i], &slice, &run->outputs[i]);
         begin += run->outputs[i].dims[s->axis];
     }
     return TSLIM_OK;

@@ -55,13 +55,9 @@ static void copy_blocks_run(const void *user, uint8_t *const *data, const ptrdif
 
 // Makes the innermost dim the element where that is such a block; its bytes, or `size` as it was.
 static size_t take_block(tsl_iteration *it, size_t size) {
-    const uint32_t last = it->rank - 1;
-    const ptrdiff_t unit = (ptrdiff_t)size;
-    bool contiguous = it->strides[0][last] == unit && it->strides[1][last] == unit;
-    if (last == 0 || !contiguous || it->dims[last] < 1 || (size_t)it->dims[last] > MOST_BLOCK_BYTES / size)
-        return size;
-    it->rank = last;
-    return (size_t)it->dims[last] * size;
+    const size_t sizes[] = {size, size};
+    bool taken = tsl_iteration_take_row(it, sizes, (int64_t)(MOST_BLOCK_BYTES / size));
+    return taken ? (size_t)it->block * size : size;
 }
 
 static void table_run(const void *user, uint8_t *const *data, const ptrdiff_t *strides, size_t count) {

@@ -55,6 +55,7 @@ void tsl_iteration_init(tsl_iteration *it, const tsl_tensor *const *operands, ui
     ptrdiff_t strides[TSL_ITERATION_MAX_OPERANDS][TSLIM_MAX_RANK] = {{0}};
     it->n_operands = n_operands;
     it->rank = 0;
+    it->block = 1;
     for (uint32_t k = 0; k < n_operands; k++) {
         it->data[k] = operands[k]->data;
         broadcast_strides(operands[k], shape, strides[k]);
@@ -78,11 +79,21 @@ void tsl_iteration_init(tsl_iteration *it, const tsl_tensor *const *operands, ui
     merge_dims(it);
 }
 
+bool tsl_iteration_take_row(tsl_iteration *it, const size_t *element_sizes, int64_t most) {
+    const uint32_t last = it->rank - 1;
+    if (last == 0 || it->dims[last] < 1 || it->dims[last] > most) return false;
+    for (uint32_t k = 0; k < it->n_operands; k++)
+        if (it->strides[k][last] != (ptrdiff_t)element_sizes[k]) return false;
+    it->rank = last;
+    it->block = it->dims[last];
+    return true;
+}
+
 typedef struct iterate_task {
     const tsl_iteration *it;
     tsl_inner_loop loop;
     const void *user;
-    int64_t chunks; // of the inner loop
+    int64_t chunk, chunks; // of the inner loop
 } iterate_task;
 
 // Item i is chunk i % chunks of the (i / chunks)-th inner loop.
@@ -104,8 +115,8 @@ static void run_items(void *task_data, size_t begin, size_t end, uint32_t worker
         for (uint32_t k = 0; k < it->n_operands; k++) offsets[k] += (ptrdiff_t)index[d] * it->strides[k][d];
     }
     for (size_t item = begin; item < end; item++) {
-        int64_t first = chunk * CHUNK;
-        int64_t count = it->dims[inner] - first < CHUNK ? it->dims[inner] - first : CHUNK;
+        int64_t first = chunk * task->chunk;
+        int64_t count = it->dims[inner] - first < task->chunk ? it->dims[inner] - first : task->chunk;
         uint8_t *data[TSL_ITERATION_MAX_OPERANDS];
         for (uint32_t k = 0; k < it->n_operands; k++)
             data[k] = it->data[k] + offsets[k] + (ptrdiff_t)first * strides[k];
@@ -127,8 +138,9 @@ void tsl_iterate(tslim_context *ctx, const tsl_iteration *it, tsl_inner_loop loo
     int64_t outer = 1;
     for (uint32_t d = 0; d + 1 < it->rank; d++) outer *= it->dims[d];
     if (inner == 0 || outer == 0) return;
-    iterate_task task = {it, loop, user, (inner + CHUNK - 1) / CHUNK};
-    int64_t per_item = inner < CHUNK ? inner : CHUNK;
+    int64_t chunk = it->block < CHUNK ? CHUNK / it->block : 1;
+    iterate_task task = {it, loop, user, chunk, (inner + chunk - 1) / chunk};
+    int64_t per_item = (inner < chunk ? inner : chunk) * it->block;
     int64_t grain = (GRAIN + per_item - 1) / per_item;
     tsl_parallel_for(ctx, (size_t)(outer * task.chunks), (size_t)grain, run_items, &task);
 }

@@ -15,6 +15,7 @@ typedef struct tsl_iteration {
     int64_t dims[TSLIM_MAX_RANK]; // outermost first; the last is the inner loop
     ptrdiff_t strides[TSL_ITERATION_MAX_OPERANDS][TSLIM_MAX_RANK]; // bytes; 0 where an operand is broadcast
     uint8_t *data[TSL_ITERATION_MAX_OPERANDS];
+    int64_t block; // elements that one step of the inner loop stands for: 1, or what took a dim off
 } tsl_iteration;
 
 // The inner loop: element i of operand k lies at data[k] + i * strides[k].
@@ -25,6 +26,11 @@ typedef void (*tsl_inner_loop)(
 // the strides of operand 0 and merged where all operands allow it, so that dense tensors in the same layout,
 // whichever it is, become one long loop.
 void tsl_iteration_init(tsl_iteration *iteration, const tsl_tensor *const *operands, uint32_t n_operands);
+
+// Where the innermost dim is `most` elements or fewer, which lie side by side in every operand, it is taken
+// off: each step of the inner loop is then such a row. A call for each short row costs more than what is done
+// with it.
+bool tsl_iteration_take_row(tsl_iteration *iteration, const size_t *element_sizes, int64_t most);
 
 // Runs the loop over everything, in threads where it is worth it.
 void tsl_iterate(tslim_context *ctx, const tsl_iteration *iteration, tsl_inner_loop loop, const void *user);

@@ -297,12 +297,19 @@ typedef struct tsl_unary_f32_args {
     float lo, hi;
 } tsl_unary_f32_args;
 
+// Rows of several operands: `count` of them (0: one), these bytes apart.
+typedef struct tsl_operand_rows {
+    size_t count;
+    ptrdiff_t a, b, y;
+} tsl_operand_rows;
+
 // y[i] = clamp(a[i] op b[i]): Add, Sub, Mul, Div, Max, Min, PRelu. y may be a or b.
 typedef struct tsl_binary_f32_args {
     tsl_op op;
     const float *a, *b;
     float *y;
-    size_t n;
+    size_t n; // of a row
+    tsl_operand_rows rows;
     bool a_scalar, b_scalar; // one value for all
     float lo, hi;
 } tsl_binary_f32_args;
@@ -370,7 +377,8 @@ typedef struct tsl_binary_s8_args {
     tsl_op op;
     const int8_t *a, *b;
     int8_t *y;
-    size_t n;
+    size_t n; // of a row
+    tsl_operand_rows rows;
     bool a_scalar, b_scalar;
     float a_scale, b_scale, a_zero, b_zero, offset, lo, hi;
 } tsl_binary_s8_args;

@@ -10,6 +10,7 @@ typedef struct tsl_environment {
     const tsl_backend *backend;
     tslim_isa isa;
     bool optimize; // plans fuse what only they can
+    bool apart; // no value is a slice of another: for tests
     tsl_winograd_choice winograd;
     uint64_t bytes; // of activations, held by all plans together
     uint64_t nodes; // of all plans, those too that wait to be used again

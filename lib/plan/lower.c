@@ -82,10 +82,6 @@ static tsl_tensor *describe_operands(tsl_plan *plan, const uint32_t *ids, uint32
     return tensors;
 }
 
-static bool has_border(const tsl_tensor *tensor) {
-    return (tensor->border[0] | tensor->border[1] | tensor->border[2] | tensor->border[3]) != 0;
-}
-
 static tslim_status lower_node(tsl_plan *plan, uint32_t n) {
     const tsl_node *node = &plan->graph->nodes[n];
     bool non_negative = output_is_non_negative(plan, node);
@@ -97,7 +93,9 @@ static tslim_status lower_node(tsl_plan *plan, uint32_t n) {
         .outputs = describe_operands(plan, node->outputs, node->n_outputs)};
     TSL_REQUIRE_MEMORY(step->inputs && step->outputs ? step : NULL, sizeof(tsl_tensor));
     if (node->epilogue.table) step->outputs[0].quant = node->epilogue.table_quant;
-    for (uint32_t i = 0; i < node->n_outputs; i++) step->clear_border |= has_border(&step->outputs[i]);
+    for (uint32_t i = 0; i < node->n_outputs; i++)
+        if (node->outputs[i] != TSL_NONE)
+            step->clear_border |= tsl_plan_makes_border(plan, n, node->outputs[i]);
     tsl_describe_step(plan->graph, node, step->inputs, step->outputs, &step->step);
     step->step.winograd = plan->env->winograd;
     step->finds_shape = tsl_op_finds_shape(node->op) || tsl_op_has_bodies(node->op);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What each value is in memory before anything has an address: its strides, its border, whose memory it
-// shares.
+// shares. Slices come first (plan/place_slices.c); then their wholes share memory like any other value.
 #include <string.h>
 
 #include "base/checked.h"
@@ -47,27 +47,43 @@ static bool same_memory_layout(const tsl_tensor *a, const tsl_tensor *b) {
     return memcmp(a->border, b->border, sizeof(a->border)) == 0;
 }
 
+static uint32_t root_of(const tsl_plan *plan, uint32_t value) {
+    return plan->values[plan->values[value].whole].root;
+}
+
+// Bytes from the beginning of the root's memory to the value's first element.
+static size_t origin_of(const tsl_plan *plan, uint32_t value) {
+    const tsl_plan_value *v = &plan->values[value], *whole = &plan->values[v->whole];
+    if (v == whole || v->begin == 0) return whole->origin;
+    return whole->origin +
+           (size_t)(v->begin * whole->tensor.strides[whole->axis]) * tslim_dtype_size(v->tensor.dtype);
+}
+
 // True when the node may write its output over this operand: nobody reads it later, and no other operand is
 // the same memory seen with other dims.
 static bool can_overwrite(const tsl_plan *plan, uint32_t n, uint32_t input, const tsl_plan_value *output) {
     const tsl_node *node = &plan->graph->nodes[n];
     const tsl_plan_value *value = &plan->values[input];
-    if (value->place != TSL_PLACE_ARENA || plan->values[value->root].last != n) return false;
+    const uint32_t root = root_of(plan, input);
+    if (value->place != TSL_PLACE_ARENA || plan->values[root].last != n) return false;
     for (uint32_t i = 0; i < node->n_inputs; i++) {
         if (node->inputs[i] == TSL_NONE || node->inputs[i] == input) continue;
-        if (plan->values[node->inputs[i]].root == value->root) return false;
+        if (root_of(plan, node->inputs[i]) == root) return false;
     }
     return same_memory_layout(&value->tensor, &output->tensor);
 }
 
 bool tsl_plan_is_view(const tsl_plan *plan, const tsl_node *node) {
-    return is_reshape(node->op) && node->n_outputs == 1 &&
-           plan->values[node->outputs[0]].root != node->outputs[0];
+    if (is_reshape(node->op))
+        return node->n_outputs == 1 && plan->values[node->outputs[0]].whole == node->outputs[0] &&
+               plan->values[node->outputs[0]].root != node->outputs[0];
+    return tsl_plan_is_slicing(plan, node);
 }
 
 static void share(tsl_plan *plan, uint32_t output, uint32_t input) {
-    uint32_t root = plan->values[input].root;
+    uint32_t root = root_of(plan, input);
     plan->values[output].root = root;
+    plan->values[output].origin = origin_of(plan, input);
     if (plan->values[output].last > plan->values[root].last)
         plan->values[root].last = plan->values[output].last;
 }
@@ -84,6 +100,7 @@ static void share_memory(tsl_plan *plan, uint32_t n) {
     if (node->n_inputs == 0 || node->inputs[0] == TSL_NONE || node->n_outputs != 1) return;
     uint32_t output = node->outputs[0];
     const tsl_plan_value *in = &plan->values[node->inputs[0]], *out = &plan->values[output];
+    if (out->whole != output) return;
     if (is_reshape(node->op)) {
         if (in->place == TSL_PLACE_ARENA && in->tensor.dtype == out->tensor.dtype &&
             same_quant(&in->tensor.quant, &out->tensor.quant) && tsl_tensor_is_row_major(&in->tensor) &&
@@ -112,10 +129,11 @@ static void find_lifetimes(tsl_plan *plan) {
     for (uint32_t i = 0; i < graph->n_outputs; i++) plan->values[graph->outputs[i]].last = graph->n_nodes;
 }
 
-static tslim_status describe(tsl_plan *plan, uint32_t v, const uint16_t border[4]) {
+static tslim_status describe(tsl_plan *plan, uint32_t v) {
     const tsl_value *value = &plan->graph->values[v];
     tsl_plan_value *p = &plan->values[v];
-    p->root = v;
+    p->root = p->whole = v;
+    p->axis = -1;
     p->place = tsl_value_is_constant(value)  ? TSL_PLACE_CONSTANT
                : value->producer == TSL_NONE ? TSL_PLACE_CALLER
                                              : TSL_PLACE_ARENA;
@@ -128,10 +146,30 @@ static tslim_status describe(tsl_plan *plan, uint32_t v, const uint16_t border[4
     tslim_status status = tsl_shape_elements(plan->ctx, &value->shape, &elements);
     if (status != TSLIM_OK) return tsl_fail_prefix(status, "value '%s'", value->name);
     tsl_describe_value(value, &p->tensor);
+    return TSLIM_OK;
+}
+
+static tslim_status size_whole(tsl_plan *plan, uint32_t v, const uint16_t border[4]) {
+    tsl_plan_value *p = &plan->values[v];
+    if (p->whole != v || p->place == TSL_PLACE_STEP) return TSLIM_OK;
     if (border[0] | border[1] | border[2] | border[3]) tsl_describe_border(&p->tensor, border);
     TSL_REQUIRE(tsl_tensor_memory(&p->tensor, &p->bytes, &p->origin), TSLIM_ERROR_LIMIT,
-        "value '%s' does not fit the address space", value->name);
+        "value '%s' does not fit the address space", plan->graph->values[v].name);
     return TSLIM_OK;
+}
+
+static void describe_slice(tsl_plan *plan, uint32_t v) {
+    tsl_plan_value *p = &plan->values[v];
+    const tsl_tensor *whole = &plan->values[p->whole].tensor;
+    if (p->whole == v) return;
+    memcpy(p->tensor.strides, whole->strides, sizeof(whole->strides));
+    memcpy(p->tensor.border, whole->border, sizeof(whole->border));
+}
+
+bool tsl_plan_makes_border(const tsl_plan *plan, uint32_t n, uint32_t value) {
+    const tsl_plan_value *whole = &plan->values[plan->values[value].whole];
+    const uint16_t *border = whole->tensor.border;
+    return (border[0] | border[1] | border[2] | border[3]) != 0 && whole->first == n;
 }
 
 tslim_status tsl_plan_place_values(tsl_plan *plan) {
@@ -143,8 +181,16 @@ tslim_status tsl_plan_place_values(tsl_plan *plan) {
         tslim_status status = require_border(graph, &graph->nodes[n], borders);
         if (status != TSLIM_OK) return tsl_fail_prefix(status, "node '%s'", graph->nodes[n].name);
     }
-    for (uint32_t v = 0; v < graph->n_values; v++) TSL_TRY(describe(plan, v, borders[v]));
+    for (uint32_t v = 0; v < graph->n_values; v++) TSL_TRY(describe(plan, v));
     find_lifetimes(plan);
+    if (!plan->env->apart) TSL_TRY(tsl_plan_place_slices(plan, borders));
+    for (uint32_t v = 0; v < graph->n_values; v++) TSL_TRY(size_whole(plan, v, borders[v]));
+    for (uint32_t v = 0; v < graph->n_values; v++) describe_slice(plan, v);
     for (uint32_t n = 0; n < graph->n_nodes; n++) share_memory(plan, n);
+    for (uint32_t v = 0; v < graph->n_values; v++) {
+        size_t origin = origin_of(plan, v); // of a slice it is that of its whole until now
+        plan->values[v].root = root_of(plan, v);
+        plan->values[v].origin = origin;
+    }
     return TSLIM_OK;
 }

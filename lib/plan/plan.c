@@ -134,7 +134,6 @@ void tsl_plan_bind(tsl_plan *plan, uint8_t *memory) {
     for (uint32_t v = 0; v < plan->graph->n_values; v++) {
         tsl_plan_value *value = &plan->values[v];
         if (value->place != TSL_PLACE_ARENA) continue;
-        // Values that share memory have the same border, or none.
         value->tensor.data = memory + plan->values[value->root].offset + value->origin;
     }
     for (uint32_t s = 0; s < plan->n_steps; s++) {
@@ -182,9 +181,12 @@ static uint64_t now(void) {
 
 static tslim_status run_step(tsl_plan *plan, tsl_plan_step *step) {
     const tsl_node *node = &plan->graph->nodes[step->node];
-    for (uint32_t i = 0; step->clear_border && i < node->n_outputs; i++)
-        if (node->outputs[i] != TSL_NONE)
-            clear_border(&step->outputs[i], plan->graph->values[node->outputs[i]].quant.zero_point);
+    for (uint32_t i = 0; step->clear_border && i < node->n_outputs; i++) {
+        uint32_t output = node->outputs[i];
+        if (output == TSL_NONE || !tsl_plan_makes_border(plan, step->node, output)) continue;
+        uint32_t whole = plan->values[output].whole;
+        clear_border(&plan->values[whole].tensor, plan->graph->values[whole].quant.zero_point);
+    }
     if (step->control) return tsl_control_run(step->control, step->inputs, step->outputs);
     if (!step->kernel.run) return TSLIM_OK;
     tsl_run run = {.ctx = plan->ctx,

@@ -19,19 +19,23 @@ typedef struct tsl_plan_step {
     uint8_t *scratch;
     size_t scratch_offset;
     uint32_t node; // of plan->graph
-    bool clear_border; // some output has a border to be zeroed before each run
+    bool clear_border; // of some output: it is the first step that writes into the memory that has it
     uint64_t nanoseconds, least_nanoseconds, runs; // while profiling
 } tsl_plan_step;
 
-// Where a value lies. Values that share memory (a reshape's input and output) have the same root.
+// Where a value lies. Values that share memory (a reshape's input and output) have the same root. A slice
+// lies within the memory of its whole, which takes part in such sharing for it.
 typedef struct tsl_plan_value {
     // STEP: in memory of the step that makes it, which sets dims and address as it runs.
     enum { TSL_PLACE_NOWHERE, TSL_PLACE_ARENA, TSL_PLACE_CALLER, TSL_PLACE_CONSTANT, TSL_PLACE_STEP } place;
     tsl_tensor tensor;
     uint32_t root;
+    uint32_t whole; // itself, where it is no slice
+    int64_t begin; // index in the whole, along the axis
+    int32_t axis; // of a whole: along which it is divided; -1: it has no slices
     size_t bytes, origin; // of the root's memory; of the first element within it
     size_t offset; // of the root's memory within the arena
-    uint32_t first, last; // steps between which the root's memory is in use
+    uint32_t first, last; // steps between which the root's memory, or the whole's, is in use
 } tsl_plan_value;
 
 // An operand that is a graph input: its address is the caller's, new each run.
@@ -82,8 +86,13 @@ tslim_status tsl_plan_run(tsl_plan *plan, bool profile, tsl_after_step after, vo
 
 // Kinds, tensors, borders, and views of each value (plan/place_values.c).
 tslim_status tsl_plan_place_values(tsl_plan *plan);
-// True when the node's output is its input's memory seen with other dims.
+// True when the node's output is its input's memory seen with other dims, or in slices.
 bool tsl_plan_is_view(const tsl_plan *plan, const tsl_node *node);
+// Which values are slices of which; their wholes get their borders (plan/place_slices.c).
+tslim_status tsl_plan_place_slices(tsl_plan *plan, uint16_t (*borders)[4]);
+bool tsl_plan_is_slicing(const tsl_plan *plan, const tsl_node *node);
+// True when this node is the first that writes into memory with a border, which `value` is part of.
+bool tsl_plan_makes_border(const tsl_plan *plan, uint32_t n, uint32_t value);
 // Steps with prepared kernels (plan/lower.c). Nodes without one become issues.
 tslim_status tsl_plan_lower(tsl_plan *plan, tsl_issues *issues);
 // Offsets of values and scratch (plan/plan_memory.c).

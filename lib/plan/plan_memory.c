@@ -13,8 +13,8 @@ typedef struct planner {
     range *free; // ascending, never touching
     size_t n_free, capacity;
     size_t end; // everything from here on is free
-    uint32_t *ending; // values in the order of their last step: ending[first_ending[n]] ..
-    uint32_t *first_ending;
+    // Values in the order of their first and of their last step: starting[first_starting[n]] ..
+    uint32_t *starting, *first_starting, *ending, *first_ending;
 } planner;
 
 static void remove_range(planner *p, size_t index) {
@@ -73,28 +73,27 @@ static bool owns_memory(const tsl_plan *plan, uint32_t v) {
     return plan->values[v].place == TSL_PLACE_ARENA && plan->values[v].root == v;
 }
 
-// Buckets the values by their last step.
-static tslim_status sort_by_end(planner *p) {
+// Buckets the values by their first or last step.
+static tslim_status sort_by(planner *p, bool by_end, uint32_t **sorted, uint32_t **first) {
     const tslim_graph *graph = p->plan->graph;
-    p->first_ending = tsl_arena_array(&p->plan->arena, (size_t)graph->n_nodes + 3, sizeof(uint32_t));
-    p->ending = tsl_arena_array(&p->plan->arena, graph->n_values, sizeof(uint32_t));
-    TSL_REQUIRE_MEMORY(p->first_ending && p->ending ? p : NULL, graph->n_values * sizeof(uint32_t));
+    uint32_t *from = tsl_arena_array(&p->plan->arena, (size_t)graph->n_nodes + 3, sizeof(uint32_t));
+    uint32_t *list = tsl_arena_array(&p->plan->arena, graph->n_values, sizeof(uint32_t));
+    TSL_REQUIRE_MEMORY(from && list ? p : NULL, graph->n_values * sizeof(uint32_t));
+    const tsl_plan_value *values = p->plan->values;
     for (uint32_t v = 0; v < graph->n_values; v++)
-        if (owns_memory(p->plan, v)) p->first_ending[p->plan->values[v].last + 2]++;
-    for (uint32_t n = 2; n < graph->n_nodes + 3; n++) p->first_ending[n] += p->first_ending[n - 1];
+        if (owns_memory(p->plan, v)) from[(by_end ? values[v].last : values[v].first) + 2]++;
+    for (uint32_t n = 2; n < graph->n_nodes + 3; n++) from[n] += from[n - 1];
     for (uint32_t v = 0; v < graph->n_values; v++)
-        if (owns_memory(p->plan, v)) p->ending[p->first_ending[p->plan->values[v].last + 1]++] = v;
+        if (owns_memory(p->plan, v)) list[from[(by_end ? values[v].last : values[v].first) + 1]++] = v;
+    *sorted = list;
+    *first = from;
     return TSLIM_OK;
 }
 
 static tslim_status place_step(planner *p, tsl_plan_step *step) {
     tsl_plan *plan = p->plan;
-    const tsl_node *node = &plan->graph->nodes[step->node];
-    for (uint32_t i = 0; i < node->n_outputs; i++) {
-        uint32_t v = node->outputs[i];
-        if (v != TSL_NONE && owns_memory(plan, v))
-            TSL_TRY(take(p, plan->values[v].bytes, &plan->values[v].offset));
-    }
+    for (uint32_t i = p->first_starting[step->node]; i < p->first_starting[step->node + 1]; i++)
+        TSL_TRY(take(p, plan->values[p->starting[i]].bytes, &plan->values[p->starting[i]].offset));
     size_t scratch;
     TSL_REQUIRE(tsl_align_size(step->kernel.scratch_bytes, 64, &scratch), TSLIM_ERROR_LIMIT,
         "scratch of %zu bytes", step->kernel.scratch_bytes);
@@ -109,7 +108,8 @@ static tslim_status place_step(planner *p, tsl_plan_step *step) {
 
 tslim_status tsl_plan_memory(tsl_plan *plan) {
     planner p = {.plan = plan};
-    tslim_status status = sort_by_end(&p);
+    tslim_status status = sort_by(&p, false, &p.starting, &p.first_starting);
+    if (status == TSLIM_OK) status = sort_by(&p, true, &p.ending, &p.first_ending);
     for (uint32_t s = 0; s < plan->n_steps && status == TSLIM_OK; s++)
         status = place_step(&p, &plan->steps[s]);
     tsl_free(plan->ctx, p.free, p.capacity * sizeof(range));

@@ -80,6 +80,15 @@ static bool wants_asymmetric(const tsl_quantizer *q, float minimum, float maximu
     return !q->symmetric && minimum < 0 && asymmetric_gain(minimum, maximum) >= LEAST_GAIN;
 }
 
+// Of the pixels that become a transposed convolution's the calibration knows nothing: optimizing has made them.
+// DepthToSpace only moves them: they are seen as the result is.
+static const tsl_observer *observer_of(const tsl_quantizer *q, uint32_t value) {
+    const tsl_observer *own = q->seen[value].observer;
+    if (own || tsl_uses_count(&q->uses, value) != 1) return own;
+    const tsl_node *reader = &q->graph->nodes[q->uses.nodes[q->uses.first[value]]];
+    return reader->op == TSL_OP_DEPTH_TO_SPACE ? q->seen[reader->outputs[0]].observer : NULL;
+}
+
 static tslim_status need_range(scale_groups *g, uint32_t value) {
     const tsl_quantizer *q = g->q;
     const tsl_value *v = &q->graph->values[value];
@@ -87,7 +96,7 @@ static tslim_status need_range(scale_groups *g, uint32_t value) {
     if (tsl_value_is_constant(v) || r->known) return TSLIM_OK;
     float floor, ceiling;
     find_limits(q, value, &floor, &ceiling);
-    const tsl_observer *o = q->seen[value].observer;
+    const tsl_observer *o = observer_of(q, value);
     TSL_TRY(tsl_calibration_choose_range(
         q->calibration, v->name, o, floor, ceiling, true, &r->minimum, &r->maximum));
     if (wants_asymmetric(q, r->minimum, r->maximum))

@@ -519,6 +519,53 @@ static void test_binary_s8(void **unused) {
     }
 }
 
+// Several rows with gaps behind each are what a call for each row makes; what lies in the gaps stays.
+static void test_binary_rows(void **unused) {
+    (void)unused;
+    enum { ROWS = 7, MOST = 80, GAP = 5 };
+    float x[2][ROWS * (MOST + GAP)], wanted[ROWS * (MOST + GAP)], y[ROWS * (MOST + GAP)];
+    int8_t q[2][ROWS * (MOST + GAP)], wanted_s8[ROWS * (MOST + GAP)], y_s8[ROWS * (MOST + GAP)];
+    for (size_t round = 0; round < 200; round++) {
+        const size_t n = 1 + below(MOST), gap = below(GAP + 1), row = n + gap, count = 1 + below(ROWS);
+        const bool same = below(2); // operand b is one row for all
+        for (size_t i = 0; i < ROWS * (MOST + GAP); i++) {
+            for (int k = 0; k < 2; k++) {
+                x[k][i] = (float)tsl_rng_normal(&rng);
+                q[k][i] = (int8_t)tsl_rng_next(&rng);
+            }
+            wanted[i] = 7;
+            wanted_s8[i] = 7;
+        }
+        tsl_binary_f32_args one = {.op = TSL_OP_SUB, .n = n, .lo = -1, .hi = 2};
+        tsl_binary_s8_args one_s8 = {
+            .op = TSL_OP_ADD, .n = n, .a_scale = 0.37f, .b_scale = -0.41f, .lo = -128, .hi = 127};
+        for (size_t r = 0; r < count; r++) {
+            one.a = x[0] + r * row;
+            one.b = x[1] + (same ? 0 : r * row);
+            one.y = wanted + r * row;
+            portable()->binary_f32(&one);
+            one_s8.a = q[0] + r * row;
+            one_s8.b = q[1] + (same ? 0 : r * row);
+            one_s8.y = wanted_s8 + r * row;
+            portable()->binary_s8(&one_s8);
+        }
+        const ptrdiff_t bytes_apart = (ptrdiff_t)row;
+        tsl_binary_s8_args all_s8 = one_s8;
+        all_s8.a = q[0];
+        all_s8.b = q[1];
+        all_s8.y = y_s8;
+        all_s8.rows = (tsl_operand_rows){count, bytes_apart, same ? 0 : bytes_apart, bytes_apart};
+        tsl_binary_f32_args all = one;
+        all.a = x[0];
+        all.b = x[1];
+        all.y = y;
+        all.rows = (tsl_operand_rows){count, 4 * bytes_apart, same ? 0 : 4 * bytes_apart, 4 * bytes_apart};
+        FOR_LEVELS(for (size_t i = 0; i < ROWS * (MOST + GAP); i++) y[i] = y_s8[i] = 7; f->binary_f32(&all);
+                   f->binary_s8(&all_s8); assert_memory_equal(y, wanted, sizeof(y));
+                   assert_memory_equal(y_s8, wanted_s8, sizeof(y_s8));)
+    }
+}
+
 static void test_table(void **unused) {
     (void)unused;
     int8_t table[256], wanted[600];
@@ -682,6 +729,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_softmax_of_columns),
         cmocka_unit_test(test_quantize),
         cmocka_unit_test(test_binary_s8),
+        cmocka_unit_test(test_binary_rows),
         cmocka_unit_test(test_table),
         cmocka_unit_test(test_table_rows),
         cmocka_unit_test(test_interleave),
