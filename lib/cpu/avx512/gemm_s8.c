@@ -7,6 +7,7 @@
 #define TSL_TILE_PANELS 2
 #define TSL_TILE_HEIGHTS(CASE)                                                                               \
     CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6) CASE(7) CASE(8) CASE(9) CASE(10) CASE(11) CASE(12)
+#define TSL_TILES(CASE) CASE(1) CASE(2) CASE(3) CASE(6) CASE(12)
 #include "cpu/x86/gemm_s8.h"
 
 void tsl_avx512_gemm_s8(const tsl_gemm_s8_args *args) {

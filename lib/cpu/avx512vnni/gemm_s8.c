@@ -11,6 +11,7 @@
     CASE(1)                                                                                                  \
     CASE(2)                                                                                                  \
     CASE(3) CASE(4) CASE(5) CASE(6) CASE(7) CASE(8) CASE(9) CASE(10) CASE(11) CASE(12) CASE(13) CASE(14)
+#define TSL_TILES(CASE) CASE(1) CASE(2) CASE(3) CASE(4) CASE(7) CASE(14)
 #define TSL_SHALLOW
 #define TSL_SHALLOW_HALF tsl_avx512vnni_gemm_s8_half
 #include "cpu/x86/gemm_s8.h"

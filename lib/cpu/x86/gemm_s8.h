@@ -3,6 +3,9 @@
 // defines
 //   TSL_TILE_ROWS, TSL_TILE_PANELS   pixels and panels of a tile whose sums stay in registers
 //   TSL_TILE_HEIGHTS(CASE)           CASE(1) ... CASE(TSL_TILE_ROWS)
+//   TSL_TILES(CASE)                  optional: those of them that there are tiles of, ascending, with 1 and
+//   the
+//                                    greatest of each width: each is code of its own
 //   TSL_WIDE_PANELS                  optional: where so many panels are left, tiles are as wide and lower
 //   TSL_SHALLOW                      optional: products over few groups go to gemm_s8_shallow.h where they
 //   can,
@@ -17,6 +20,9 @@
 
 #ifndef TSL_WIDE_PANELS
 #define TSL_WIDE_PANELS TSL_TILE_PANELS
+#endif
+#ifndef TSL_TILES
+#define TSL_TILES TSL_TILE_HEIGHTS
 #endif
 #define TSL_TILE_VECTORS (TSL_WIDE_PANELS * TSL_PANEL_VECTORS)
 // Rows of a tile: as many sums whatever its width, but no more rows than there are heights.
@@ -235,17 +241,28 @@ TSL_INLINE void tile(const tsl_gemm_s8_args *g, size_t row, size_t panel, const 
     store_tile(g, row, channel, rows, panels, bounded, sum);
 }
 
+// The height of the next tile when `rows` are left: shared out evenly over the fewest tiles, or near that.
+TSL_INLINE size_t tile_height(size_t rows, size_t most) {
+    const size_t even = tsl_tile_rows(rows, most), limit = tsl_smaller(rows, most);
+    size_t height = 1;
+#define TSL_CASE(listed)                                                                                     \
+    if (listed <= limit && height < even) height = listed;
+    TSL_TILES(TSL_CASE)
+#undef TSL_CASE
+    return height;
+}
+
 // Pixels from `row` on. The first tile fetches the next panels' weights into the second-level cache.
 TSL_INLINE void all_rows(const tsl_gemm_s8_args *g, size_t row, size_t panel, const int panels,
     const tsl_activation_kind kind, bool bounded, ptrdiff_t prefetch) {
-    size_t height = tsl_tile_rows(g->m - row, (size_t)TSL_ROWS_OF(panels));
-    for (; row < g->m; row += height) {
-        switch (tsl_smaller(height, g->m - row)) {
+    for (size_t height; row < g->m; row += height) {
+        height = tile_height(g->m - row, (size_t)TSL_ROWS_OF(panels));
+        switch (height) {
 #define TSL_CASE(rows)                                                                                       \
     case rows:                                                                                               \
         if (rows <= TSL_ROWS_OF(panels)) tile(g, row, panel, rows, panels, kind, bounded, prefetch);         \
         break;
-            TSL_TILE_HEIGHTS(TSL_CASE)
+            TSL_TILES(TSL_CASE)
 #undef TSL_CASE
         }
         prefetch = 0;

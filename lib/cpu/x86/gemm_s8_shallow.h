@@ -30,7 +30,8 @@ typedef struct shallow_panels {
 static inline bool set_shallow(const tsl_gemm_s8_args *g, shallow_panels *p) {
     p->g = g;
     p->depth = g->n_taps * g->k4;
-    if (!g->c_s8 || g->finish || g->a_sum || p->depth < TSL_SHALLOW_PARTS || p->depth > TSL_SHALLOW_GROUPS) return false;
+    if (!g->c_s8 || g->finish || g->a_sum || p->depth < TSL_SHALLOW_PARTS || p->depth > TSL_SHALLOW_GROUPS)
+        return false;
     size_t i = 0;
     for (size_t t = 0; t < g->n_taps; t++)
         for (size_t k = 0; k < g->k4; k++) p->group[i++] = g->tap[t] + (ptrdiff_t)(TSL_K_GROUP * k);
