@@ -72,16 +72,24 @@ static bool has_channel_constant(const tsl_quantizer *q, uint32_t n) {
     return tsl_function_argument(q->graph, node) != find_argument(q->graph, node);
 }
 
-// Only where a table would not do: functions that are not the same for all channels.
+// Functions that a product computes on its sums about as quickly as it looks up a table.
+static bool is_quick(tsl_op op) {
+    return op == TSL_OP_HARD_SWISH || op == TSL_OP_HARD_SIGMOID || op == TSL_OP_LEAKY_RELU ||
+           op == TSL_OP_ADD || op == TSL_OP_SUB || op == TSL_OP_MUL;
+}
+
+// Where a table would not do, because functions are not the same for all channels, or where all are quick:
+// rounded once, at the end, they lose less.
 static void find_product_chain(tsl_quantizer *q, uint32_t product) {
     uint32_t nodes[TSL_LONGEST_CHAIN], length = 0;
-    bool by_channel = false;
+    bool by_channel = false, quick = true;
     for (uint32_t at = chain_after(q, q->graph->nodes[product].outputs[0]);
          at != TSL_NONE && length < TSL_LONGEST_CHAIN; at = chain_after(q, q->graph->nodes[at].outputs[0])) {
         nodes[length++] = at;
         by_channel |= has_channel_constant(q, at);
+        quick &= is_quick(q->graph->nodes[at].op);
     }
-    if (!by_channel) return;
+    if (length == 0 || (!by_channel && !quick)) return;
     for (uint32_t i = 0; i < length; i++) q->chain[nodes[i]] = TSL_CHAIN_INSIDE;
     q->to_float[product] = true;
     if (only_int8_readers(q, q->graph->nodes[nodes[length - 1]].outputs[0]))

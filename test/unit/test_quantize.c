@@ -221,8 +221,8 @@ static void test_operators(void **state) {
     tslim_context_destroy(ctx);
 }
 
-// A chain of functions of one value, behind a product, behind a function that has two readers, and behind a
-// node that carries no table.
+// A chain of functions of one value: behind a product, which takes it over, and behind a function that has
+// two readers and a node that carries no table.
 static void test_tables(void **state) {
     (void)state;
     tslim_context *ctx = make_context();
@@ -244,7 +244,7 @@ static void test_tables(void **state) {
         assert_int_equal(tslim_quantize(b.graph, calibration, NULL, take_note, &n), TSLIM_OK);
         assert_true(n.watched_int8 && n.n_float == 0);
         distance d = compare(b.graph, b.graph, dataset, TSLIM_ISA_DEFAULT, TSLIM_ISA_DEFAULT, true);
-        assert_true(d.output_sqnr == INFINITY);
+        assert_true(d.output_sqnr >= (has_product_chain(b.graph) ? 45 : INFINITY));
         assert_same_everywhere(b.graph, dataset);
         // The chain is no steps of its own.
         tslim_session_options options;
@@ -253,8 +253,7 @@ static void test_tables(void **state) {
         assert_int_equal(tslim_session_create(b.graph, &options, &fused), TSLIM_OK);
         options.no_fusion = true;
         assert_int_equal(tslim_session_create(b.graph, &options, &plain), TSLIM_OK);
-        uint32_t fewer = heads[i] == TSL_OP_CONV || heads[i] == TSL_OP_CONV_TRANSPOSE ? 5 : 4;
-        assert_int_equal(tslim_session_step_count(fused) + fewer, tslim_session_step_count(plain));
+        assert_int_equal(tslim_session_step_count(fused) + 4, tslim_session_step_count(plain));
         tslim_session_destroy(fused);
         tslim_session_destroy(plain);
         tslim_calibration_destroy(calibration);
@@ -302,7 +301,8 @@ static void test_zero_points(void **state) {
     assert_int_equal(count_zero_points(symmetric), 0);
     assert_true(count_zero_points(asymmetric) > 0);
     distance fused = compare(asymmetric, asymmetric, dataset, TSLIM_ISA_DEFAULT, TSLIM_ISA_DEFAULT, true);
-    assert_true(fused.output_sqnr == INFINITY);
+    assert_true(has_product_chain(asymmetric));
+    assert_true(fused.output_sqnr >= 45);
     assert_same_everywhere(asymmetric, dataset);
     distance a = compare(graph, asymmetric, dataset, TSLIM_ISA_DEFAULT, TSLIM_ISA_DEFAULT, false);
     distance s = compare(graph, symmetric, dataset, TSLIM_ISA_DEFAULT, TSLIM_ISA_DEFAULT, false);
