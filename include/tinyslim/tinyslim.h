@@ -12,6 +12,7 @@
 #include <tinyslim/graph.h>
 #include <tinyslim/prune.h>
 #include <tinyslim/quantize.h>
+#include <tinyslim/repair.h>
 #include <tinyslim/sensitivity.h>
 #include <tinyslim/session.h>
 #include <tinyslim/status.h>
