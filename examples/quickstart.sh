@@ -11,7 +11,7 @@ out=${1:-build-quickstart/out}
 
 install() {
   local packages=(build-essential meson ninja-build pkg-config nanopb libnanopb-dev libcjson-dev zlib1g-dev libdeflate-dev libpng-dev
-    libjpeg62-turbo-dev liblapacke-dev dataset-fashion-mnist) missing=() as_root=()
+    libjpeg62-turbo-dev liblapacke dataset-fashion-mnist) missing=() as_root=()
   for package in "${packages[@]}"; do
     dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
   done

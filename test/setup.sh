@@ -5,7 +5,7 @@
 set -euo pipefail
 
 packages=(build-essential clang meson ninja-build pkg-config nanopb libnanopb-dev libcjson-dev libcmocka-dev
-  zlib1g-dev libdeflate-dev libpng-dev libjpeg62-turbo-dev liblapacke-dev libfreetype-dev dataset-fashion-mnist libonnx-testdata python3-venv unzip bc)
+  zlib1g-dev libdeflate-dev libpng-dev libjpeg62-turbo-dev liblapacke libfreetype-dev dataset-fashion-mnist libonnx-testdata python3-venv unzip bc)
 
 install_packages() {
   local missing=()

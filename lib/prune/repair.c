@@ -135,6 +135,7 @@ static tslim_status repair_all(
 static tslim_status run(tsl_repair *repair) {
     TSL_REQUIRE(tslim_dataset_count(repair->dataset) > 0, TSLIM_ERROR_INVALID_ARGUMENT,
         "repair needs samples, the dataset has none");
+    if (repair->options->methods & TSLIM_REPAIR_LEAST_SQUARES) TSL_TRY(tsl_cholesky_open(&repair->cholesky));
     TSL_TRY(tsl_repair_match(repair));
     TSL_TRY(tsl_repair_find_sites(repair));
     bool both = repair->options->methods == (TSLIM_REPAIR_STATISTICS | TSLIM_REPAIR_LEAST_SQUARES);
@@ -165,6 +166,7 @@ tslim_status tslim_repair(tslim_graph *graph, const tslim_graph *teacher, tslim_
     if (status == TSLIM_OK) tsl_graph_swap(graph, repair.graph);
     tslim_graph_destroy(repair.graph);
     tslim_channel_groups_destroy(repair.groups);
+    tsl_cholesky_close(&repair.cholesky);
     tsl_arena_clear(&repair.arena);
     return status;
 }

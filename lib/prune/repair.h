@@ -23,6 +23,22 @@ typedef struct tsl_repair_site {
     bool done;
 } tsl_repair_site;
 
+// LAPACK's Cholesky factorization of a symmetric matrix, in place; its lower half by columns.
+typedef struct tsl_cholesky {
+    void *library;
+    int32_t (*factorize)(int layout, char half, int32_t n, double *a, int32_t lda);
+    int32_t (*solve)(int layout, char half, int32_t n, int32_t n_right, const double *a, int32_t lda, double *b,
+        int32_t ldb);
+} tsl_cholesky;
+// UNAVAILABLE where LAPACK is not installed.
+tslim_status tsl_cholesky_open(tsl_cholesky *cholesky);
+void tsl_cholesky_close(tsl_cholesky *cholesky);
+// False when the matrix is not positive definite to rounding.
+bool tsl_cholesky_factorize(const tsl_cholesky *cholesky, size_t n, double *matrix);
+// `right`: n_right columns of n, which become the solutions.
+bool tsl_cholesky_solve(
+    const tsl_cholesky *cholesky, size_t n, const double *factors, size_t n_right, double *right);
+
 // All that a repair needs.
 typedef struct tsl_repair {
     tslim_context *ctx;
@@ -33,6 +49,7 @@ typedef struct tsl_repair {
     const tslim_repair_options *options;
     tsl_atoms *atoms; // of the teacher
     tslim_channel_groups *groups;
+    tsl_cholesky cholesky;
     const uint8_t *removed; // by root of the teacher's atoms
     tsl_repair_site *sites;
     uint32_t n_sites;

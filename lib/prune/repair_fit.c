@@ -4,12 +4,11 @@
 // For each group of channels, with patches X (one a row, their mean taken away) and targets Y, the weights W
 // solve (X'X + r I) W = X'Y + r W0: W0 are the weights as they were, r is the ridge times the mean of X'X's
 // diagonal. Sums over a block of rows are made in float by the library's own products, and added up in
-// double. Cholesky's factors are LAPACK's.
+// double.
 //
 // What a Relu behind the layer cuts off need not be right, only be cut off. So the fit is repeated, and where
 // the original is cut off and the fit is too, the fit's own value becomes the target: no round can make the
 // error behind the Relu larger but by the ridge (majorization), and X'X stays as it is.
-#include <lapacke.h>
 #include <math.h>
 #include <string.h>
 
@@ -163,7 +162,7 @@ static bool factorize(fit *f, double *ridge) {
         if (*ridge < least) *ridge = least;
         memcpy(f->factors, f->gram, d * d * sizeof(double));
         for (size_t i = 0; i < d; i++) f->factors[i * d + i] += *ridge;
-        if (LAPACKE_dpotrf(LAPACK_COL_MAJOR, 'L', (lapack_int)d, f->factors, (lapack_int)d) == 0) return true;
+        if (tsl_cholesky_factorize(&f->repair->cholesky, d, f->factors)) return true;
         *ridge *= 10;
     }
     return false;
@@ -175,9 +174,7 @@ static bool solve(fit *f, size_t group, double ridge, const double *sums) {
     bool finite = true;
     for (size_t c = 0; c < m; c++)
         for (size_t i = 0; i < d; i++) f->right[c * d + i] += ridge * f->before.weights[(first + c) * d + i];
-    if (LAPACKE_dpotrs(LAPACK_COL_MAJOR, 'L', (lapack_int)d, (lapack_int)m, f->factors, (lapack_int)d,
-            f->right, (lapack_int)d) != 0)
-        return false;
+    if (!tsl_cholesky_solve(&f->repair->cholesky, d, f->factors, m, f->right)) return false;
     for (size_t c = 0; c < m; c++) {
         f->intercept[c] = f->site->bias_node == TSL_NONE && f->site->batch_norm == TSL_NONE
                               ? 0

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Every allocation fails once: load, prune, calibrate, quantize, save, session, run. Each time the call at
+// Every allocation fails once: load, prune, repair, calibrate, quantize, save, session, run. Each time the call at
 // hand says NO_MEMORY, what it was given is unharmed, and nothing is leaked.
 #include <setjmp.h>
 #include <stdarg.h>
@@ -123,6 +123,26 @@ static tslim_status prune_and_save(tslim_context *ctx) {
     return status;
 }
 
+static tslim_status prune_and_repair(tslim_context *ctx) {
+    tslim_graph *graph = NULL, *original = NULL;
+    tslim_dataset *dataset = NULL;
+    tslim_prune_plan *plan = NULL;
+    tslim_prune_options options;
+    tslim_prune_options_init(&options);
+    options.ratio = 0.5;
+    tslim_status status = tslim_graph_load_file(ctx, onnx_path, &original);
+    if (status == TSLIM_OK) status = tslim_graph_clone(original, &graph);
+    if (status == TSLIM_OK) status = tslim_prune_plan_create(graph, &options, &plan);
+    if (status == TSLIM_OK) status = tslim_prune(graph, plan);
+    if (status == TSLIM_OK) status = open_samples(ctx, &dataset);
+    if (status == TSLIM_OK) status = tslim_repair(graph, original, dataset, NULL);
+    tslim_dataset_destroy(dataset);
+    tslim_prune_plan_destroy(plan);
+    tslim_graph_destroy(graph);
+    tslim_graph_destroy(original);
+    return status;
+}
+
 static tslim_status quantize_and_save(tslim_context *ctx) {
     tslim_graph *graph = NULL;
     tslim_dataset *dataset = NULL;
@@ -184,6 +204,10 @@ static void test_prune(void **state) {
     (void)state;
     fail_each(prune_and_save);
 }
+static void test_repair(void **state) {
+    (void)state;
+    fail_each(prune_and_repair);
+}
 static void test_quantize(void **state) {
     (void)state;
     fail_each(quantize_and_save);
@@ -231,6 +255,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_load_and_run),
         cmocka_unit_test(test_prune),
+        cmocka_unit_test(test_repair),
         cmocka_unit_test(test_quantize),
         cmocka_unit_test(test_load_int8),
         cmocka_unit_test(test_evaluate),

@@ -344,7 +344,8 @@ static void test_network(void **state) {
 static void check_refused(tslim_graph *graph, const tslim_graph *teacher, const char *told) {
     tslim_graph *before;
     assert_ok(tslim_graph_clone(graph, &before));
-    assert_int_equal(tslim_repair(graph, teacher, samples, NULL), TSLIM_ERROR_INVALID_ARGUMENT);
+    tslim_status status = tslim_repair(graph, teacher, samples, NULL);
+    if (status != TSLIM_ERROR_INVALID_ARGUMENT) fail_msg("%s is not refused", told);
     if (!strstr(tslim_context_message(ctx), told)) fail_msg("message: %s", tslim_context_message(ctx));
     for (uint32_t v = 0; v < before->n_values; v++)
         assert_ptr_equal(before->values[v].data, graph->values[v].data);
@@ -366,11 +367,12 @@ static void test_refused(void **state) {
     build_output(&b, build_conv(&b, "b", x, 4, 1, 1, 1, true));
     check_refused(b.graph, original, "node 'a'"); // more channels
     tslim_graph_destroy(b.graph);
-    // Repaired once, the filters are not the original's any more.
+    // Trained since it was pruned: the filters are not the original's any more.
     assert_ok(tslim_graph_clone(original, &pruned));
     prune(pruned, "a", 0.5);
-    assert_ok(tslim_repair(pruned, original, samples, NULL));
-    check_refused(pruned, original, "plan");
+    tslim_graph *trained = spoil(pruned, 0.01, 0);
+    check_refused(trained, original, "plan");
+    tslim_graph_destroy(trained);
     tslim_graph_destroy(pruned);
     tslim_graph_destroy(original);
     tslim_graph_destroy(other);
