@@ -13,7 +13,7 @@ typedef struct quantizing {
     tslim_calibration *calibration;
     cJSON *json, *nodes;
     uint32_t n_int8, n_float;
-    bool symmetric, equalize, keep_channels;
+    bool symmetric, equalize, keep_channels, correct_biases, keep_biases;
 } quantizing;
 
 static void on_note(void *user, const tslim_quantize_note *note) {
@@ -39,6 +39,7 @@ static tslim_status quantize(quantizing *q) {
     options.n_exclude = (uint32_t)q->exclude.count;
     options.symmetric = q->symmetric;
     options.keep_channels = q->keep_channels;
+    options.keep_biases = q->keep_biases;
     // Flags go over what the model's file or the calibration says; without any the calibration's own is
     // taken.
     tslim_input_preparation preparation;
@@ -82,8 +83,12 @@ static tslim_status work(quantizing *q) {
     TRY(tool_start(tool, 1, 1));
     if (!q->calibration_file) return tool_usage(tool, "--calibration is missing");
     if (!q->output) return tool_usage(tool, "-o is missing");
-    if (q->equalize && q->keep_channels)
+    if (q->equalize && q->keep_channels) {
         return tool_usage(tool, "--equalize and --no-equalize exclude each other");
+    }
+    if (q->correct_biases && q->keep_biases) {
+        return tool_usage(tool, "--bias-correction and --no-bias-correction exclude each other");
+    }
     tslim_calibration_method method;
     if (q->method && tslim_calibration_method_from_name(q->method, &method) != TSLIM_OK) {
         return tool_usage(tool, "no method is called '%s'", q->method);

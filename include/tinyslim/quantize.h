@@ -18,6 +18,9 @@ typedef struct tslim_quantize_options {
     /** 1: channels keep their ranges. 0: they are equalized, where the calibration knows them and that makes
      * INT8 finer; the function of the network stays the same. */
     uint32_t keep_channels;
+    /** 1: biases stay as they are. 0: they take back what rounded weights add on average, where the
+     * calibration knows the means of their input. */
+    uint32_t keep_biases;
 } tslim_quantize_options;
 
 TSLIM_API void tslim_quantize_options_init(tslim_quantize_options *options);

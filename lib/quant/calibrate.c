@@ -6,8 +6,6 @@
 
 #include "base/checked.h"
 #include "ir/graph.h"
-#include "pass/pass.h"
-#include "plan/evaluate_node.h"
 #include "plan/session.h"
 #include "quant/calibration.h"
 #include "quant/equalize.h"
@@ -91,7 +89,7 @@ static tslim_status choose_watched(calibrator *c) {
 
 static tslim_status prepare_channels(calibrator *c) {
     TSL_TRY(tslim_graph_clone(c->graph, &c->optimized));
-    TSL_TRY(tsl_optimize(c->optimized, tsl_evaluate_on_cpu, NULL));
+    TSL_TRY(tslim_graph_optimize(c->optimized));
     return choose_watched(c);
 }
 
@@ -221,12 +219,7 @@ static tslim_status open_session(calibrator *c) {
     options.shapes = c->shapes;
     options.n_shapes = c->n_inputs;
     options.no_fusion = true;
-    tslim_graph *optimized;
-    TSL_TRY(tslim_graph_clone(c->graph, &optimized));
-    tslim_status status = tslim_graph_optimize(optimized);
-    if (status == TSLIM_OK) status = tslim_session_create(optimized, &options, &c->session);
-    tslim_graph_destroy(optimized);
-    TSL_TRY(status);
+    TSL_TRY(tslim_session_create(c->optimized, &options, &c->session));
     return tslim_session_set_tap(c->session, observe, c);
 }
 

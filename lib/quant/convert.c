@@ -109,6 +109,7 @@ static tslim_status need_float(converter *c, uint32_t value, uint32_t *id) {
 
 static tslim_status convert_inputs(converter *c, uint32_t n) {
     bool int8 = tsl_runs_in_int8(c->q, n) && c->q->chain[n] == TSL_CHAIN_NONE;
+    uint32_t data = c->graph->nodes[n].inputs[0]; // as it was seen
     for (uint32_t i = 0; i < c->graph->nodes[n].n_inputs; i++) {
         uint32_t value = c->graph->nodes[n].inputs[i], id = value;
         if (value == TSL_NONE) continue;
@@ -118,7 +119,9 @@ static tslim_status convert_inputs(converter *c, uint32_t n) {
             TSL_TRY(need_float(c, value, &id));
         c->graph->nodes[n].inputs[i] = id;
     }
-    return int8 && tsl_is_product(c->graph->nodes[n].op) ? tsl_quantize_weights(c->graph, n) : TSLIM_OK;
+    return int8 && tsl_is_product(c->graph->nodes[n].op)
+               ? tsl_quantize_weights(c->graph, n, c->q->keep_biases ? NULL : &c->q->seen[data])
+               : TSLIM_OK;
 }
 
 tslim_status tsl_convert(tsl_quantizer *q) {

@@ -6,8 +6,8 @@
 
 #include "quant/quantizer.h"
 
-// Noise to signal at the output that INT8 may come to: 30 dB.
-#define ALLOWED_NOISE 1e-3
+// Noise to signal at the output that INT8 may come to: 20 dB.
+#define ALLOWED_NOISE 1e-2
 // Less than this part of it is not worth a float node.
 #define LEAST_NOISE (ALLOWED_NOISE / 20)
 // The share of the multiply-adds, and of the weights, that may stay in float for that: a fully connected layer has little

@@ -138,7 +138,10 @@ tslim_status tslim_quantize(tslim_graph *graph, const tslim_calibration *calibra
         "the graph is optimized or quantized already: quantize the model that it was made from");
     tslim_quantize_options options;
     TSL_TRY(read_options(given, &options));
-    tsl_quantizer q = {.calibration = calibration, .symmetric = options.symmetric != 0, .only = TSL_NONE};
+    tsl_quantizer q = {.calibration = calibration,
+        .symmetric = options.symmetric != 0,
+        .keep_biases = options.keep_biases != 0,
+        .only = TSL_NONE};
     TSL_TRY(tslim_graph_clone(graph, &q.graph));
     tsl_arena_init(&q.arena, graph->ctx);
     tslim_quantize_note *notes = NULL;

@@ -38,6 +38,7 @@ typedef struct tsl_quantizer {
     float *scale;
     int32_t *zero_point;
     bool symmetric; // zero points are all 0
+    bool keep_biases; // they are not corrected
     const char **excluded; // names of nodes that stay in float; NULL: gone
     uint32_t n_excluded;
     uint32_t only; // the one product that may run in INT8; TSL_NONE: all may
@@ -69,8 +70,9 @@ void tsl_find_chains(tsl_quantizer *q);
 // Fills scale and zero_point. INVALID_ARGUMENT names a value that the calibration does not know.
 tslim_status tsl_choose_scales(tsl_quantizer *q);
 
-// Replaces a product's weights by INT8 ones with a scale for each output channel.
-tslim_status tsl_quantize_weights(tslim_graph *graph, uint32_t node);
+// Replaces a product's weights by INT8 ones with a scale for each output channel. Corrects the bias by the
+// means of its input, where that is not NULL and they are known.
+tslim_status tsl_quantize_weights(tslim_graph *graph, uint32_t node, const tsl_seen *input);
 // An INT8 copy of a float constant, with one scale.
 tslim_status tsl_quantize_constant(tslim_graph *graph, uint32_t value, uint32_t *quantized);
 // True when a constant loses little by that: signal to noise of 30 dB or more.

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "quant/product.h"
 #include "quant/quantizer.h"
 
 #define LARGEST 127
@@ -70,18 +71,98 @@ static tslim_status add_int8(tslim_graph *graph, uint32_t value, float *scales, 
     return TSLIM_OK;
 }
 
+// ---- Bias correction ----
+
+// Rounded weights times the mean of what they read is an error that is the same everywhere; the bias takes it
+// back (M. Nagel et al., 2019, arXiv:1906.04721). Padding, which has another mean, is left out of account.
+typedef struct correction {
+    tsl_product product; // in float
+    const tsl_seen *input;
+    const int8_t *quantized;
+    const float *scales; // of each channel on the weights' axis: of a group for a ConvTranspose
+    double *shift; // of each output channel
+} correction;
+
+static double mean_of(const tsl_seen *input, size_t channel) {
+    double mean, square;
+    tsl_channel_moments(&input->channels->channels[channel], &mean, &square);
+    return input->factors ? mean * (double)input->factors[channel] : mean;
+}
+
+static void find_shifts(const correction *c, bool scale_of_group) {
+    const tsl_product *p = &c->product;
+    for (size_t g = 0; g < p->groups; g++)
+        for (size_t i = 0; i < p->n_in; i++) {
+            double mean = mean_of(c->input, g * p->n_in + i);
+            for (size_t o = 0; o < p->n_out; o++) {
+                double scale = (double)c->scales[scale_of_group ? o : g * p->n_out + o], error = 0;
+                for (size_t t = 0; t < p->taps; t++) {
+                    size_t index = tsl_product_index(p, g, o, i, t);
+                    error += (double)p->weights[index] - (double)c->quantized[index] * scale;
+                }
+                c->shift[g * p->n_out + o] += mean * error;
+            }
+        }
+}
+
+// Operand 2 becomes the old bias plus the shifts; a residual that was there moves on.
+static tslim_status shift_bias(tslim_graph *graph, uint32_t n, const double *shift, size_t channels) {
+    tsl_node *node = &graph->nodes[n];
+    const tsl_value *old = node->epilogue.residual == 2 ? NULL : tsl_node_input(graph, node, 2);
+    const float *from = old ? old->data : NULL;
+    size_t step = old && old->bytes == sizeof(float) ? 0 : 1;
+    int64_t dims[1] = {(int64_t)channels};
+    uint32_t id;
+    void *data;
+    TSL_TRY(
+        tsl_graph_add_constant(graph, old ? old->name : node->name, TSLIM_DTYPE_FLOAT, 1, dims, &id, &data));
+    for (size_t c = 0; c < channels; c++)
+        ((float *)data)[c] = (float)((from ? (double)from[c * step] : 0) + shift[c]);
+    if (node->epilogue.residual == 2) {
+        TSL_TRY(tsl_node_add_input(graph, node, node->inputs[2]));
+        node->epilogue.residual = 3;
+    } else if (node->n_inputs < 3)
+        TSL_TRY(tsl_node_add_input(graph, node, TSL_NONE));
+    node->inputs[2] = id;
+    return TSLIM_OK;
+}
+
+static bool can_correct(
+    const tslim_graph *graph, const tsl_node *node, const tsl_seen *input, tsl_product *p) {
+    return input && input->channels && tsl_product_read(graph, node, p) &&
+           p->groups * p->n_in == input->channels->count &&
+           (node->op != TSL_OP_GEMM || (tsl_attrs_float(&node->attrs, TSL_ATTR_alpha, 1) == 1 &&
+                                           tsl_attrs_float(&node->attrs, TSL_ATTR_beta, 1) == 1));
+}
+
+static tslim_status correct_bias(tslim_graph *graph, uint32_t n, const correction *c) {
+    size_t channels = c->product.groups * c->product.n_out, bytes = channels * sizeof(double);
+    correction with = *c;
+    with.shift = tsl_allocate_zeroed(graph->ctx, bytes);
+    TSL_REQUIRE_MEMORY(with.shift, bytes);
+    find_shifts(&with, graph->nodes[n].op == TSL_OP_CONV_TRANSPOSE);
+    tslim_status status = shift_bias(graph, n, with.shift, channels);
+    tsl_free(graph->ctx, with.shift, bytes);
+    return status;
+}
+
 // With groups, the weights of a ConvTranspose have the channels of one group on their axis: a scale there
 // serves the channel of that place in every group.
-tslim_status tsl_quantize_weights(tslim_graph *graph, uint32_t n) {
+tslim_status tsl_quantize_weights(tslim_graph *graph, uint32_t n, const tsl_seen *input) {
     uint32_t id = graph->nodes[n].inputs[1], quantized;
+    correction c = {.input = input};
+    bool correct = can_correct(graph, &graph->nodes[n], input, &c.product);
     channel_layout layout = find_layout(&graph->nodes[n], &graph->values[id]);
     float *scales = tsl_arena_array(&graph->arena, layout.channels, sizeof(float));
     TSL_REQUIRE_MEMORY(scales, layout.channels * sizeof(float));
     const float *data = graph->values[id].data;
-    for (size_t c = 0; c < layout.channels; c++) scales[c] = scale_for(channel_largest(data, &layout, c));
+    for (size_t k = 0; k < layout.channels; k++) scales[k] = scale_for(channel_largest(data, &layout, k));
     int8_t *to;
     TSL_TRY(add_int8(graph, id, scales, layout.channels, layout.axis, &quantized, &to));
     quantize_channels(data, &layout, scales, to);
+    c.quantized = to;
+    c.scales = scales;
+    if (correct) TSL_TRY(correct_bias(graph, n, &c));
     graph->nodes[n].inputs[1] = quantized;
     return TSLIM_OK;
 }

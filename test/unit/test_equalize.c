@@ -226,6 +226,46 @@ static void test_int8(void **state) {
     tslim_context_destroy(ctx);
 }
 
+// Operands far from zero: rounded weights add the same to each result, which the bias takes back.
+static void test_bias_correction(void **state) {
+    (void)state;
+    tslim_context *ctx = make_context();
+    tslim_dataset *dataset = samples_create(ctx, "input", 6, 3, sample_dims);
+    tslim_quantize_options options;
+    tslim_quantize_options_init(&options);
+    for (int form = 0; form < 4; form++) { // with a bias, without one, with a residual as well, transposed
+        builder b;
+        builder_start(&b, ctx, 500 + (uint64_t)form);
+        const int64_t dims[4] = {-1, CHANNELS, SIZE, SIZE};
+        uint32_t x = build_conv(&b, "first", build_input(&b, "input", 4, dims), WIDE, 3, 1, 1, true);
+        float *bias = (float *)(uintptr_t)b.graph->values[built_node(&b)->inputs[2]].data;
+        for (uint32_t i = 0; i < WIDE; i++) bias[i] += 20;
+        x = build_unary(&b, TSL_OP_RELU, x);
+        uint32_t y = form == 3 ? build_conv_transpose(&b, "last", x, 6, 2, 1)
+                               : build_conv(&b, "last", x, form == 2 ? WIDE : 6, 1, 1, 1, form == 0);
+        if (form == 2) y = build_conv(&b, "end", build_binary(&b, TSL_OP_ADD, y, x), 6, 1, 1, 1, true);
+        build_output(&b, y);
+        tslim_calibration *calibration = calibrate(b.graph, dataset);
+        tslim_graph *plain;
+        assert_int_equal(tslim_graph_clone(b.graph, &plain), TSLIM_OK);
+        tslim_graph *corrected;
+        assert_int_equal(tslim_graph_clone(b.graph, &corrected), TSLIM_OK);
+        options.keep_biases = 1;
+        assert_int_equal(tslim_quantize(plain, calibration, &options, NULL, NULL), TSLIM_OK);
+        options.keep_biases = 0;
+        if (tslim_quantize(corrected, calibration, &options, NULL, NULL) != TSLIM_OK)
+            fail_msg("%s", tsl_message());
+        double before = compare(b.graph, plain, dataset), after = compare(b.graph, corrected, dataset);
+        if (!(after > before + 3)) fail_msg("form %d: %g dB, before %g", form, after, before);
+        tslim_calibration_destroy(calibration);
+        tslim_graph_destroy(corrected);
+        tslim_graph_destroy(plain);
+        tslim_graph_destroy(b.graph);
+    }
+    tslim_dataset_destroy(dataset);
+    tslim_context_destroy(ctx);
+}
+
 // A depthwise convolution loses nothing by factors: each channel of its input has all of INT8.
 static void test_depthwise_is_exact(void **state) {
     (void)state;
@@ -356,6 +396,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_same_function),
         cmocka_unit_test(test_int8),
+        cmocka_unit_test(test_bias_correction),
         cmocka_unit_test(test_depthwise_is_exact),
         cmocka_unit_test(test_channels),
         cmocka_unit_test(test_extremes),
