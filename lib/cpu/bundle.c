@@ -12,39 +12,50 @@
 #define OPEN ((size_t)32)
 // Fewer rows wait for their weights anyway.
 #define MIN_ROWS ((size_t)4)
-#define MAX_MAGNITUDE (TSL_PANEL * TSL_K_GROUP * 128)
+// Groups are sorted by the sum of their magnitudes, to within this.
+#define STEP 16
+#define MAX_STEPS (TSL_PANEL * TSL_K_GROUP * 128 / STEP)
 #define NONE UINT32_MAX
 
-// Sums of positive weights, then of negative ones with their sign turned, or of magnitudes and nothing.
+// Sums of positive weights, then of negative ones with their sign turned, or of magnitudes and nothing. Of
+// one group none is more than 254.
 typedef struct lane_sums {
-    int16_t sum[2 * LANES];
+    uint8_t sum[2 * LANES];
 } lane_sums;
 
 static lane_sums sums_of_group(const int8_t *w, bool by_sign) {
-    lane_sums s = {{0}};
-    for (size_t i = 0; i < LANES * 2; i++) {
-        int weight = w[i];
-        size_t at = i / 2 + (by_sign && weight < 0 ? LANES : 0);
-        s.sum[at] = (int16_t)(s.sum[at] + (weight < 0 ? -weight : weight));
+    lane_sums s;
+    uint8_t positive[2 * LANES], negative[2 * LANES];
+    for (size_t i = 0; i < 2 * LANES; i++) {
+        positive[i] = (uint8_t)(w[i] > 0 ? w[i] : 0);
+        negative[i] = (uint8_t)(w[i] < 0 ? -w[i] : 0);
+    }
+    for (size_t i = 0; i < LANES; i++) {
+        s.sum[i] = (uint8_t)(positive[2 * i] + positive[2 * i + 1]);
+        s.sum[LANES + i] = (uint8_t)(negative[2 * i] + negative[2 * i + 1]);
+    }
+    for (size_t i = 0; i < LANES && !by_sign; i++) {
+        s.sum[i] = (uint8_t)(s.sum[i] + s.sum[LANES + i]);
+        s.sum[LANES + i] = 0;
     }
     return s;
 }
 
-static bool fits(const lane_sums *a, const lane_sums *b, int16_t bound) {
-    // In pieces: most bundles that are tried do not fit, and most of those show it at once.
-    for (size_t first = 0; first < 2 * LANES; first += 16) {
-        int16_t most = 0;
-        for (size_t i = first; i < first + 16; i++) {
-            int16_t sum = (int16_t)(a->sum[i] + b->sum[i]);
-            most = sum > most ? sum : most;
-        }
-        if (most > bound) return false;
-    }
-    return true;
+static size_t magnitude_of_group(const int8_t *w) {
+    unsigned magnitude = 0;
+    for (size_t i = 0; i < 2 * LANES; i++) magnitude += (unsigned)(w[i] < 0 ? -w[i] : w[i]);
+    return magnitude;
 }
 
-static void add(lane_sums *to, const lane_sums *from) {
-    for (size_t i = 0; i < 2 * LANES; i++) to->sum[i] = (int16_t)(to->sum[i] + from->sum[i]);
+// `room` is what the sums of a bundle have left to the bound.
+static bool fits(const lane_sums *s, const lane_sums *room) {
+    uint8_t over = 0;
+    for (size_t i = 0; i < 2 * LANES; i++) over |= (uint8_t)(s->sum[i] > room->sum[i]);
+    return over == 0;
+}
+
+static void take(lane_sums *room, const lane_sums *s) {
+    for (size_t i = 0; i < 2 * LANES; i++) room->sum[i] = (uint8_t)(room->sum[i] - s->sum[i]);
 }
 
 tslim_status tsl_bundler_create(
@@ -54,43 +65,39 @@ tslim_status tsl_bundler_create(
     b->next = tsl_arena_array(arena, groups, sizeof(*b->next));
     b->first = tsl_arena_array(arena, groups, sizeof(*b->first));
     b->size = tsl_arena_array(arena, groups, sizeof(*b->size));
-    b->by_magnitude = tsl_arena_array(arena, MAX_MAGNITUDE + 1, sizeof(*b->by_magnitude));
+    b->by_magnitude = tsl_arena_array(arena, MAX_STEPS + 1, sizeof(*b->by_magnitude));
     TSL_REQUIRE_MEMORY(b->next && b->first && b->size && b->by_magnitude ? b : NULL, groups);
     return TSLIM_OK;
 }
 
-// Lists of groups, each in ascending order; returns the largest magnitude.
+// Lists of groups, each in ascending order; returns the last that is not empty.
 static size_t sort_by_magnitude(const tsl_bundler *b, const int8_t *w) {
     size_t largest = 0;
-    for (size_t i = 0; i <= MAX_MAGNITUDE; i++) b->by_magnitude[i] = NONE;
+    for (size_t i = 0; i <= MAX_STEPS; i++) b->by_magnitude[i] = NONE;
     for (size_t g = b->groups; g-- > 0;) {
-        size_t magnitude = 0;
-        for (size_t i = 0; i < TSL_PANEL * TSL_K_GROUP; i++) {
-            int weight = w[g * TSL_PANEL * TSL_K_GROUP + i];
-            magnitude += (size_t)(weight < 0 ? -weight : weight);
-        }
-        b->next[g] = b->by_magnitude[magnitude];
-        b->by_magnitude[magnitude] = (uint32_t)g;
-        if (magnitude > largest) largest = magnitude;
+        const size_t steps = magnitude_of_group(w + g * TSL_PANEL * TSL_K_GROUP) / STEP;
+        b->next[g] = b->by_magnitude[steps];
+        b->by_magnitude[steps] = (uint32_t)g;
+        if (steps > largest) largest = steps;
     }
     return largest;
 }
 
 typedef struct open_bundles {
     size_t count; // bundles so far; the last OPEN of them are open
-    lane_sums sums[OPEN]; // of bundle i at i % OPEN
+    lane_sums room[OPEN]; // of bundle i at i % OPEN
 } open_bundles;
 
-static void place(const tsl_bundler *b, uint32_t group, const lane_sums *s, int16_t bound, open_bundles *o) {
+static void place(const tsl_bundler *b, uint32_t group, const lane_sums *s, open_bundles *o) {
     size_t i = o->count > OPEN ? o->count - OPEN : 0;
-    while (i < o->count && (b->size[i] == TSL_BUNDLE_GROUPS || !fits(&o->sums[i % OPEN], s, bound))) i++;
+    while (i < o->count && (b->size[i] == TSL_BUNDLE_GROUPS || !fits(s, &o->room[i % OPEN]))) i++;
     if (i == o->count) {
         o->count++;
         b->size[i] = 0;
         b->first[i] = NONE;
-        memset(&o->sums[i % OPEN], 0, sizeof(*s));
+        memset(&o->room[i % OPEN], TSL_BUNDLE_BOUND, sizeof(*s));
     }
-    add(&o->sums[i % OPEN], s);
+    take(&o->room[i % OPEN], s);
     b->size[i]++;
     b->next[group] = b->first[i];
     b->first[i] = group;
@@ -107,13 +114,12 @@ tslim_status tsl_bundler_run(
     TSL_REQUIRE_MEMORY(places, b->groups * sizeof(*places));
     bundles->places = places;
     bool by_sign = kind == TSL_ACTIVATION_NON_NEGATIVE;
-    int16_t bound = by_sign ? TSL_BUNDLE_BOUND_ONE_SIGN : TSL_BUNDLE_BOUND_MAGNITUDES;
     open_bundles open = {.count = 0};
-    for (size_t magnitude = sort_by_magnitude(b, w) + 1; magnitude-- > 0;) {
-        for (uint32_t g = b->by_magnitude[magnitude], next; g != NONE; g = next) {
+    for (size_t steps = sort_by_magnitude(b, w) + 1; steps-- > 0;) {
+        for (uint32_t g = b->by_magnitude[steps], next; g != NONE; g = next) {
             next = b->next[g]; // before the group enters a bundle's list
             lane_sums s = sums_of_group(w + g * (size_t)(TSL_PANEL * TSL_K_GROUP), by_sign);
-            place(b, g, &s, bound, &open);
+            place(b, g, &s, &open);
         }
     }
     for (size_t size = TSL_BUNDLE_GROUPS; size > 0; size--) {

@@ -8,10 +8,10 @@
 #include "cpu/product.h"
 
 // A lane of 16 bits holds the products of two neighbouring weights of one output channel, summed over the
-// groups of a bundle. Activations 0..127 reach no further than the weights of one sign do: 258 * 127 < 2^15.
-// Those of either sign reach as far as the magnitudes of all: 255 * 128 < 2^15.
-#define TSL_BUNDLE_BOUND_ONE_SIGN 258
-#define TSL_BUNDLE_BOUND_MAGNITUDES 255
+// groups of a bundle. Activations 0..127 reach no further than the weights of one sign do, those of either
+// sign as far as the magnitudes of all: 255 * 128 < 2^15. Activations 0..127 would allow 258, but 255 is a
+// byte.
+#define TSL_BUNDLE_BOUND 255
 
 // What sorting one panel's groups needs: from tsl_bundler_create.
 typedef struct tsl_bundler {
