@@ -112,15 +112,18 @@ static void run_lines_s8(const rows_task *t, const char *a, const char *z, char 
     if (k->table) look_up(conv->weights.functions, &args, k->table);
 }
 
-// Lines of a piece stay in the nearest cache between the product and the table.
+// Lines of a piece stay in the nearest cache between the product and the table, or in the second while blocks
+// of channels pass over their input one after the other. Each piece has its weights prepared anew.
 #define MOST_BYTES ((size_t)16 * 1024)
+#define MOST_BYTES_ALONE ((size_t)64 * 1024)
 
 static void run_rows(void *data, size_t begin, size_t end, uint32_t worker) {
     (void)worker;
     const rows_task *t = data;
     const tsl_conv *conv = t->conv;
     const tsl_tensor *y = &conv->output.view;
-    const size_t height = (size_t)y->dims[2], most = MOST_BYTES / (size_t)(y->dims[1] * y->dims[3] + 1) + 1;
+    const size_t height = (size_t)y->dims[2], bytes = t->coefficients->table ? MOST_BYTES : MOST_BYTES_ALONE,
+                 most = bytes / (size_t)(y->dims[1] * y->dims[3] + 1) + 1;
     for (size_t i = begin, lines; i < end; i += lines) {
         int64_t n = (int64_t)(i / height), row = (int64_t)(i % height);
         const char *a = t->a + row_offset(&conv->input.view, n, row * conv->window.stride[0]);
