@@ -18,10 +18,19 @@
 // Panels that a tile of the widest kernels holds.
 #define TILE_PANELS ((size_t)2)
 
+// How the output pixels fall into pieces: images, lines of an image and columns of a line, of which only the
+// outermost that is not whole in a piece is cut. So the offsets of a piece's pixels from its first one are
+// the same for all, but for the last ones, which have fewer.
+typedef struct cut {
+    size_t extent[3]; // of a piece
+    size_t pieces[3];
+} cut;
+
 typedef struct loop {
     const tsl_product *product;
     const tsl_product_operands *operands;
-    size_t n_rows, piece_rows, n_pieces; // of the output pixels
+    cut cut;
+    size_t piece_rows, n_pieces; // of the output pixels
     size_t range_panels, n_ranges; // of one group's panels
 } loop;
 
@@ -34,24 +43,26 @@ static void fill(ptrdiff_t *to, ptrdiff_t start, ptrdiff_t step, size_t count) {
     for (size_t i = 0; i < count; i++, start += step) to[i] = start;
 }
 
-// Row by row of the output: pixels of a thin layer take little longer than their offsets.
-static void gather(const tsl_rows *rows, size_t first, size_t count, bool residual, offsets *o) {
-    const size_t columns = rows->count[2];
-    size_t line = first / columns, column = first % columns;
-    for (size_t i = 0, run; i < count; i += run, line++, column = 0) {
-        const ptrdiff_t b = (ptrdiff_t)(line / rows->count[1]), y = (ptrdiff_t)(line % rows->count[1]),
-                        x = (ptrdiff_t)column;
-        run = columns - column < count - i ? columns - column : count - i;
-        fill(o->a + i, b * rows->a[0] + y * rows->a[1] + x * rows->a[2], rows->a[2], run);
-        fill(o->c + i, b * rows->c[0] + y * rows->c[1] + x * rows->c[2], rows->c[2], run);
-        if (!residual) continue;
-        fill(o->z + i, b * rows->z[0] + y * rows->z[1] + x * rows->z[2], rows->z[2], run);
-    }
+static ptrdiff_t offset_of(const ptrdiff_t steps[3], const size_t at[3]) {
+    return (ptrdiff_t)at[0] * steps[0] + (ptrdiff_t)at[1] * steps[1] + (ptrdiff_t)at[2] * steps[2];
+}
+
+// Offsets from a piece's first pixel.
+static void gather(const tsl_rows *rows, const size_t extent[3], bool residual, offsets *o) {
+    size_t i = 0, at[3] = {0};
+    for (at[0] = 0; at[0] < extent[0]; at[0]++)
+        for (at[1] = 0; at[1] < extent[1]; at[1]++, i += extent[2]) {
+            fill(o->a + i, offset_of(rows->a, at), rows->a[2], extent[2]);
+            fill(o->c + i, offset_of(rows->c, at), rows->c[2], extent[2]);
+            if (residual) fill(o->z + i, offset_of(rows->z, at), rows->z[2], extent[2]);
+        }
 }
 
 typedef struct piece {
     size_t group, panel, m, n; // n output channels from panel `panel` of `group` on
     const offsets *offsets;
+    const char *a, *z; // the first pixel
+    char *c;
 } piece;
 
 // The chain from a padded channel on, or NULL.
@@ -68,7 +79,7 @@ static void run_f32(const loop *l, const piece *q) {
     const tsl_pack_geometry *g = p->geometry;
     const tsl_coefficients *c = p->coefficients;
     size_t first = q->panel * TSL_PANEL, channel = q->group * g->n + first;
-    tsl_gemm_f32_args args = {.a = (const float *)l->operands->a + q->group * g->k,
+    tsl_gemm_f32_args args = {.a = (const float *)(const void *)q->a + q->group * g->k,
         .a_row = q->offsets->a,
         .tap = p->taps,
         .m = q->m,
@@ -82,8 +93,8 @@ static void run_f32(const loop *l, const piece *q) {
         .hi = c->hi};
     args.w = (const float *)l->operands->w + q->group * g->group_stride + q->panel * g->panel_stride +
              p->first_tap * g->k_padded * TSL_PANEL;
-    args.c = (float *)l->operands->c + channel;
-    args.z = l->operands->z ? (const float *)l->operands->z + channel : NULL;
+    args.c = (float *)(void *)q->c + channel;
+    args.z = q->z ? (const float *)(const void *)q->z + channel : NULL;
     args.bias = l->operands->bias + q->group * c->padded + first;
     tsl_finish finish;
     args.finish = finish_at(c, q->group * c->padded + first, &finish);
@@ -122,7 +133,7 @@ static void run_s8(const loop *l, const piece *q) {
            padded = q->group * c->padded + first;
     const int8_t *w = l->operands->w;
     const int32_t *sums = p->w_sum ? p->w_sum : (const int32_t *)(const void *)(w + g->sums_offset);
-    tsl_gemm_s8_args args = {.a = (const int8_t *)l->operands->a + q->group * g->k,
+    tsl_gemm_s8_args args = {.a = (const int8_t *)(const void *)q->a + q->group * g->k,
         .a_kind = c->a_kind,
         .a_row = q->offsets->a,
         .tap = p->taps,
@@ -144,10 +155,10 @@ static void run_s8(const loop *l, const piece *q) {
     args.scale = c->scale + padded;
     args.bias = l->operands->bias + padded;
     if (c->to_float)
-        args.c_f32 = (float *)l->operands->c + channel;
+        args.c_f32 = (float *)(void *)q->c + channel;
     else
-        args.c_s8 = (int8_t *)l->operands->c + channel;
-    if (l->operands->z && !c->residual_after) args.z = (const int8_t *)l->operands->z + channel;
+        args.c_s8 = (int8_t *)(void *)q->c + channel;
+    if (q->z && !c->residual_after) args.z = (const int8_t *)(const void *)q->z + channel;
     if (c->residual_after) {
         args.lo = -INFINITY;
         args.hi = INFINITY;
@@ -170,7 +181,23 @@ static void run_s8(const loop *l, const piece *q) {
     args.finish = finish_at(c, padded, &finish);
     p->functions->gemm_s8(&args);
     if (c->table) look_up(l, q, args.c_s8);
-    if (c->residual_after) add_float_residual(l, q, args.c_f32, (const float *)l->operands->z + channel);
+    if (c->residual_after) add_float_residual(l, q, args.c_f32, (const float *)(const void *)q->z + channel);
+}
+
+// The first pixel of piece `index`; returns how many pixels it has.
+static size_t place_piece(const loop *l, size_t index, piece *q) {
+    const tsl_rows *rows = &l->product->rows;
+    const tsl_product_operands *operands = l->operands;
+    size_t at[3], m = 1;
+    for (int i = 3; i-- > 0;) {
+        at[i] = index % l->cut.pieces[i] * l->cut.extent[i];
+        index /= l->cut.pieces[i];
+        m *= rows->count[i] - at[i] < l->cut.extent[i] ? rows->count[i] - at[i] : l->cut.extent[i];
+    }
+    q->a = (const char *)operands->a + offset_of(rows->a, at);
+    q->c = (char *)operands->c + offset_of(rows->c, at);
+    q->z = operands->z ? (const char *)operands->z + offset_of(rows->z, at) : NULL;
+    return m;
 }
 
 static void run_pieces(void *data, size_t begin, size_t end, uint32_t worker) {
@@ -178,14 +205,13 @@ static void run_pieces(void *data, size_t begin, size_t end, uint32_t worker) {
     const loop *l = data;
     const tsl_pack_geometry *g = l->product->geometry;
     offsets o;
+    gather(&l->product->rows, l->cut.extent, l->operands->z != NULL, &o);
     for (size_t i = begin; i < end; i++) {
-        size_t first_row = i % l->n_pieces * l->piece_rows;
         size_t range = i / l->n_pieces % l->n_ranges;
         piece q = {.group = i / l->n_pieces / l->n_ranges, .panel = range * l->range_panels, .offsets = &o};
-        q.m = l->n_rows - first_row < l->piece_rows ? l->n_rows - first_row : l->piece_rows;
+        q.m = place_piece(l, i % l->n_pieces, &q);
         size_t rest = g->n - q.panel * TSL_PANEL;
         q.n = rest < l->range_panels * TSL_PANEL ? rest : l->range_panels * TSL_PANEL;
-        gather(&l->product->rows, first_row, q.m, l->operands->z != NULL, &o);
         if (l->product->coefficients->is_int8)
             run_s8(l, &q);
         else
@@ -197,6 +223,19 @@ static size_t divide_up(size_t a, size_t b) {
     return a / b + (a % b != 0);
 }
 
+// Pieces of at most `most` pixels, of equal size where that fills tiles.
+static void cut_rows(const tsl_rows *rows, size_t most, cut *c) {
+    size_t inner = 1; // pixels of what is whole in a piece
+    for (int i = 3; i-- > 0;) {
+        const size_t count = rows->count[i], fitting = most / inner;
+        c->pieces[i] = fitting >= count ? 1 : fitting > 0 ? divide_up(count, fitting) : count;
+        c->extent[i] = divide_up(count, c->pieces[i]);
+        if (i == 2 && c->pieces[i] > 1) c->extent[i] = tsl_round_up(c->extent[i], TILE_ROWS);
+        c->pieces[i] = divide_up(count, c->extent[i]);
+        inner = c->pieces[i] > 1 ? most + 1 : inner * count;
+    }
+}
+
 // Pieces of pixels as large as the cache likes; where they are too few for the threads, panels are divided
 // too: the last layers of a network have few pixels and many channels.
 static void divide(loop *l, size_t n_threads) {
@@ -204,11 +243,9 @@ static void divide(loop *l, size_t n_threads) {
     size_t row_bytes = g->k * (l->product->coefficients->is_int8 ? 1 : sizeof(float));
     size_t rows = PIECE_BYTES / (row_bytes ? row_bytes : 1);
     rows = rows < MIN_ROWS ? MIN_ROWS : rows > MAX_ROWS ? MAX_ROWS : rows;
-    // Pieces of equal size, but for the last.
-    l->n_pieces = divide_up(l->n_rows, rows);
-    l->piece_rows = divide_up(l->n_rows, l->n_pieces);
-    if (l->n_pieces > 1) l->piece_rows = tsl_round_up(l->piece_rows, TILE_ROWS);
-    l->n_pieces = divide_up(l->n_rows, l->piece_rows);
+    cut_rows(&l->product->rows, rows / TILE_ROWS * TILE_ROWS, &l->cut);
+    l->piece_rows = l->cut.extent[0] * l->cut.extent[1] * l->cut.extent[2];
+    l->n_pieces = l->cut.pieces[0] * l->cut.pieces[1] * l->cut.pieces[2];
     size_t wanted = n_threads > 1 ? divide_up(n_threads * PIECES_PER_THREAD, l->n_pieces * g->groups) : 1;
     if (wanted > g->panels) wanted = g->panels;
     l->range_panels = tsl_round_up(divide_up(g->panels, wanted), TILE_PANELS);
@@ -218,8 +255,7 @@ static void divide(loop *l, size_t n_threads) {
 void tsl_product_run(tslim_context *ctx, const tsl_product *product, const tsl_product_operands *operands) {
     const tsl_pack_geometry *g = product->geometry;
     loop l = {.product = product, .operands = operands};
-    l.n_rows = product->rows.count[0] * product->rows.count[1] * product->rows.count[2];
-    if (l.n_rows == 0 || g->panels == 0) return;
+    if (product->rows.count[0] * product->rows.count[1] * product->rows.count[2] * g->panels == 0) return;
     divide(&l, ctx ? ctx->n_threads : 1);
     size_t macs = l.piece_rows * l.range_panels * (product->n_taps * g->k + 1) * TSL_PANEL;
     size_t count = l.n_pieces * l.n_ranges * g->groups;
