@@ -13,14 +13,14 @@
 #include "cpu/x86/finish_s8_512.h"
 
 #define TSL_MOST_COLUMNS 5
-#define TSL_MOST_ROW_GROUPS 2
+#define TSL_MOST_GROUPS 7 // of four kernel positions
 
 typedef struct columns_block {
-    _Alignas(64) int8_t w[TSL_MOST_ROW_GROUPS][TSL_MOST_COLUMNS][4][64];
+    _Alignas(64) int8_t w[TSL_MOST_GROUPS][4][64];
     _Alignas(64) int32_t first[4][TSL_LANES];
     _Alignas(64) float scale[4][TSL_LANES], bias[4][TSL_LANES];
     tsl_vi flip; // to unsigned activations
-    ptrdiff_t row[4 * TSL_MOST_ROW_GROUPS]; // offsets of the kernel's rows; past the last: any
+    ptrdiff_t row[TSL_MOST_COLUMNS]; // offsets of the kernel's rows; past the last: any
     ptrdiff_t column;
     size_t width; // channels, of each segment
     size_t length; // output pixels of a segment
@@ -56,34 +56,40 @@ static inline tsl_vi spread_bytes(const int8_t *from, size_t count, size_t segme
     return tsl_vi_load(values);
 }
 
+// Which kernel position byte i of the k-th group of four is, or -1. Groups are the columns of the first four
+// rows; of five by five then columns 1 to 4 of the last row, and its column 0 as what lay there when the
+// pixel before took its columns 1 to 4.
+static inline int tap_of(size_t k, size_t i, size_t rows, size_t columns, bool dense) {
+    if (k < columns) return i < rows ? (int)(i * columns + k) : -1;
+    if (k == columns) return (int)(4 * columns + 1 + i);
+    return i == (dense ? 0 : 1) ? (int)(4 * columns) : -1;
+}
+
 static inline void set_columns_block(
     const tsl_depthwise_s8_args *d, size_t channel, size_t segments, size_t columns, columns_block *b) {
     const size_t rows = d->n_taps / columns, w_tap = (d->channels + TSL_PANEL - 1) / TSL_PANEL * TSL_PANEL;
     const size_t padded = tsl_smaller(w_tap - channel, 64 / segments);
     const tsl_vi ones = tsl_vi_set_bytes(1);
-    tsl_vi sum[4] = {tsl_vi_zero(), tsl_vi_zero(), tsl_vi_zero(), tsl_vi_zero()};
+    tsl_vi sum[4] = {tsl_vi_zero(), tsl_vi_zero(), tsl_vi_zero(), tsl_vi_zero()}, bytes[4];
     b->channel = channel;
     b->width = tsl_smaller(d->channels - channel, 64 / segments);
     b->column = d->tap[1] - d->tap[0];
     b->flip = tsl_vi_set_bytes(d->a_kind == TSL_ACTIVATION_S8 ? -128 : 0);
-    for (size_t k = 0; k < 4 * TSL_MOST_ROW_GROUPS; k++)
-        b->row[k] = d->tap[tsl_smaller(k, rows - 1) * columns];
-    for (size_t group = 0; 4 * group < rows; group++)
-        for (size_t k = 0; k < columns; k++) {
-            tsl_vi tap[4], bytes[4];
-            for (size_t i = 0; i < 4; i++) {
-                size_t row = 4 * group + i;
-                tap[i] = row < rows
-                             ? spread_bytes(d->w + (row * columns + k) * w_tap + channel, padded, segments)
-                             : tsl_vi_zero();
-            }
-            interleave(tap, bytes);
-            TSL_UNROLL
-            for (int q = 0; q < 4; q++) {
-                tsl_vi_store(b->w[group][k][q], bytes[q]);
-                sum[q] = tsl_dot(sum[q], ones, b->w[group][k][q], TSL_ACTIVATION_NON_NEGATIVE);
-            }
+    for (size_t k = 0; k < TSL_MOST_COLUMNS; k++) b->row[k] = d->tap[tsl_smaller(k, rows - 1) * columns];
+    for (size_t k = 0; k < columns + (rows > 4 ? 2 : 0); k++) {
+        tsl_vi tap[4];
+        for (size_t i = 0; i < 4; i++) {
+            const int at = tap_of(k, i, rows, columns, d->a_pixel == b->column);
+            tap[i] =
+                at >= 0 ? spread_bytes(d->w + (size_t)at * w_tap + channel, padded, segments) : tsl_vi_zero();
         }
+        interleave(tap, bytes);
+        TSL_UNROLL
+        for (int q = 0; q < 4; q++) {
+            tsl_vi_store(b->w[k][q], bytes[q]);
+            sum[q] = tsl_dot(sum[q], ones, b->w[k][q], TSL_ACTIVATION_NON_NEGATIVE);
+        }
+    }
     memset(b->first, 0, sizeof(b->first));
     if (d->acc_init) spread_words(b->first, d->acc_init + channel, padded, segments);
     TSL_UNROLL
@@ -114,13 +120,12 @@ TSL_INLINE tsl_vi load_segments(const char *from, const ptrdiff_t offset[4], con
 }
 
 // Four rows of the column at `from`, interleaved.
-TSL_INLINE void load_column(const columns_block *b, const char *from, const int group, const int rows,
-    const int segments, tsl_vi v[4]) {
+TSL_INLINE void load_column(
+    const columns_block *b, const char *from, const int rows, const int segments, tsl_vi v[4]) {
     tsl_vi tap[4];
     TSL_UNROLL
     for (int i = 0; i < 4; i++)
-        tap[i] = i < rows ? tsl_vi_xor(load_segments(from + b->row[4 * group + i], b->a, segments), b->flip)
-                          : tap[0];
+        tap[i] = i < rows ? tsl_vi_xor(load_segments(from + b->row[i], b->a, segments), b->flip) : tap[0];
     interleave(tap, v);
 }
 
@@ -175,13 +180,13 @@ TSL_INLINE void columns_part_3(const tsl_depthwise_s8_args *d, const columns_blo
     TSL_UNROLL
     for (int k = 0; k < 3; k++) {
         TSL_UNROLL
-        for (int q = 0; q < 4; q++) w[k][q] = tsl_vi_load(b->w[0][k][q]);
+        for (int q = 0; q < 4; q++) w[k][q] = tsl_vi_load(b->w[k][q]);
     }
-    load_column(b, a, 0, 3, segments, v[0]);
-    if (stride == 1) load_column(b, a + column, 0, 3, segments, v[1]);
+    load_column(b, a, 3, segments, v[0]);
+    if (stride == 1) load_column(b, a + column, 3, segments, v[1]);
     for (size_t i = 0; i < pixels; i++, a += stride * column) {
-        if (stride == 2) load_column(b, a + column, 0, 3, segments, v[1]);
-        load_column(b, a + 2 * column, 0, 3, segments, v[2]);
+        if (stride == 2) load_column(b, a + column, 3, segments, v[1]);
+        load_column(b, a + 2 * column, 3, segments, v[2]);
         tsl_vi sum[4];
         TSL_UNROLL
         for (int q = 0; q < 4; q++) {
@@ -218,56 +223,70 @@ TSL_INLINE void columns_line_3(const tsl_depthwise_s8_args *d, const columns_blo
     }
 }
 
-// ---- Five columns: the weights of a quarter of the channels fill the registers, so each quarter passes over
-// the line by itself, and sums wait in memory for the others ----
+// ---- Five columns: the weights of half the channels fill the registers, so each half passes over the line
+// by itself, and its sums wait in memory for the other's ----
 
 #define TSL_MOST_PIXELS 96
 
-// One quarter of what load_column makes.
-TSL_INLINE tsl_vi load_quarter(const columns_block *b, const char *from, const int group, const int rows,
-    const int segments, const int q) {
+// Two quarters of four taps, interleaved.
+TSL_INLINE void load_half(
+    const columns_block *b, const char *const from[4], const int segments, const int half, tsl_vi v[2]) {
     tsl_vi tap[4];
     TSL_UNROLL
-    for (int i = 0; i < 4; i++)
-        tap[i] = i < rows ? tsl_vi_xor(load_segments(from + b->row[4 * group + i], b->a, segments), b->flip)
-                          : tap[0];
-    tsl_vi first = q < 2 ? tsl_vi_interleave_low_8(tap[0], tap[1]) : tsl_vi_interleave_high_8(tap[0], tap[1]);
-    tsl_vi second =
-        q < 2 ? tsl_vi_interleave_low_8(tap[2], tap[3]) : tsl_vi_interleave_high_8(tap[2], tap[3]);
-    return q % 2 == 0 ? tsl_vi_interleave_low_16(first, second) : tsl_vi_interleave_high_16(first, second);
+    for (int i = 0; i < 4; i++) tap[i] = tsl_vi_xor(load_segments(from[i], b->a, segments), b->flip);
+    const tsl_vi first =
+        half ? tsl_vi_interleave_high_8(tap[0], tap[1]) : tsl_vi_interleave_low_8(tap[0], tap[1]);
+    const tsl_vi last =
+        half ? tsl_vi_interleave_high_8(tap[2], tap[3]) : tsl_vi_interleave_low_8(tap[2], tap[3]);
+    v[0] = tsl_vi_interleave_low_16(first, last);
+    v[1] = tsl_vi_interleave_high_16(first, last);
 }
 
-// As add_column, for one quarter.
-TSL_INLINE void add_quarter(const columns_block *b, const char *a, const int first, const int stride,
-    const int segments, const int q, tsl_vi w[2][5], tsl_vi sum[5]) {
-    TSL_UNROLL
-    for (int group = 0; group < 2; group++) {
-        tsl_vi v = load_quarter(b, a, group, group ? 1 : 4, segments, q);
-        TSL_UNROLL
-        for (int k = first; k < 5; k += stride)
-            sum[(k - first) / stride] = tsl_dot_vectors(sum[(k - first) / stride], v, w[group][k]);
-    }
+TSL_INLINE void load_half_column(
+    const columns_block *b, const char *a, const int segments, const int half, tsl_vi v[2]) {
+    const char *const from[4] = {a + b->row[0], a + b->row[1], a + b->row[2], a + b->row[3]};
+    load_half(b, from, segments, half, v);
 }
 
-TSL_INLINE void quarter_line(const columns_block *b, const char *a, size_t pixels, const int stride,
-    const int segments, const int q, int32_t (*sums)[4][TSL_LANES]) {
-    const int live = 4 / stride + 1;
-    const size_t steps = pixels + (size_t)live - 1;
-    const tsl_vi start = tsl_vi_load(b->first[q]);
-    tsl_vi w[2][5], sum[5];
+// Columns 1 to 4 of the last row.
+TSL_INLINE void load_half_row(
+    const columns_block *b, const char *a, const int segments, const int half, tsl_vi v[2]) {
+    const char *last = a + b->row[4] + b->column;
+    const char *const from[4] = {last, last + b->column, last + 2 * b->column, last + 3 * b->column};
+    load_half(b, from, segments, half, v);
+}
+
+TSL_INLINE void half_line(const columns_block *b, const char *a, size_t pixels, const int stride,
+    const int segments, const int half, int32_t (*sums)[4][TSL_LANES]) {
+    const ptrdiff_t column = b->column;
+    const char *last = a + b->row[4];
+    const char *const before_first[4] = {last, last, last, last};
+    tsl_vi v[5][2], w[5][2], row[2], before[2];
     TSL_UNROLL
     for (int k = 0; k < 5; k++) {
-        w[0][k] = tsl_vi_load(b->w[0][k][q]);
-        w[1][k] = tsl_vi_load(b->w[1][k][q]);
-        sum[k] = start;
-    }
-    for (size_t i = 0; i < steps; i++, a += stride * b->column) {
-        add_quarter(b, a, 0, stride, segments, q, w, sum);
-        if (i + 1 >= (size_t)live) tsl_vi_store(sums[i + 1 - (size_t)live][q], sum[live - 1]);
-        if (stride == 2 && i + 1 < steps) add_quarter(b, a + b->column, 1, 2, segments, q, w, sum);
         TSL_UNROLL
-        for (int k = live - 1; k > 0; k--) sum[k] = sum[k - 1];
-        sum[0] = start;
+        for (int j = 0; j < 2; j++) w[k][j] = tsl_vi_load(b->w[k][2 * half + j]);
+    }
+    TSL_UNROLL
+    for (int k = 0; k < 5 - stride; k++) load_half_column(b, a + k * column, segments, half, v[k]);
+    load_half(b, before_first, segments, half, before);
+    for (size_t i = 0; i < pixels; i++, a += stride * column) {
+        TSL_UNROLL
+        for (int k = 5 - stride; k < 5; k++) load_half_column(b, a + k * column, segments, half, v[k]);
+        load_half_row(b, a, segments, half, row);
+        TSL_UNROLL
+        for (int j = 0; j < 2; j++) {
+            const int q = 2 * half + j;
+            tsl_vi sum = tsl_vi_load(b->first[q]);
+            TSL_UNROLL
+            for (int k = 0; k < 5; k++) sum = tsl_dot_vectors(sum, v[k][j], w[k][j]);
+            sum = tsl_dot_vectors(sum, row[j], tsl_vi_load(b->w[5][q]));
+            sum = tsl_dot_vectors(sum, before[j], tsl_vi_load(b->w[6][q]));
+            tsl_vi_store(sums[i][q], sum);
+            TSL_UNROLL
+            for (int k = 0; k < 5 - stride; k++) v[k][j] = v[k + stride][j];
+            before[j] = row[j];
+        }
     }
 }
 
@@ -278,10 +297,8 @@ TSL_INLINE void columns_line_5(const tsl_depthwise_s8_args *d, const columns_blo
     const size_t most = d->finish ? TSL_PART_PIXELS : TSL_MOST_PIXELS;
     for (size_t done = 0, pixels; done < b->length; done += pixels) {
         pixels = tsl_smaller(b->length - done, most);
-        quarter_line(b, a, pixels, stride, segments, 0, sums);
-        quarter_line(b, a, pixels, stride, segments, 1, sums);
-        quarter_line(b, a, pixels, stride, segments, 2, sums);
-        quarter_line(b, a, pixels, stride, segments, 3, sums);
+        half_line(b, a, pixels, stride, segments, 0, sums);
+        half_line(b, a, pixels, stride, segments, 1, sums);
         a += (ptrdiff_t)pixels * stride * b->column;
         for (size_t i = 0; i < pixels; i++) {
             tsl_vi sum[4];
