@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // ONNX's QuantizeLinear and DequantizeLinear: scales and zero points are operands, one for the tensor or one
 // for each index of an axis.
+#include <string.h>
+
 #include "cpu/operator.h"
 
 typedef struct linear_state {
@@ -49,6 +51,64 @@ static void run_elements(const void *user, uint8_t *const *data, const ptrdiff_t
     }
 }
 
+// ---- Between float and 8 bits ----
+
+static bool is_byte(tslim_dtype dtype) {
+    return dtype == TSLIM_DTYPE_INT8 || dtype == TSLIM_DTYPE_UINT8;
+}
+
+static float byte_at(tslim_dtype dtype, const uint8_t *data) {
+    return dtype == TSLIM_DTYPE_INT8 ? (float)*(const int8_t *)data : (float)*data;
+}
+
+// x / scale to the nearest whole number, ties to even, within 8 bits of which `lo` is the least: sums of less
+// than 2^22 with 1.5 * 2^23 have no fraction.
+static void quantize_block(
+    const float *x, const float *scale, const float *zero, float lo, size_t n, uint8_t *y) {
+    const float round = 12582912;
+    for (size_t i = 0; i < n; i++) {
+        float steps = x[i] / scale[i];
+        steps = steps == steps ? steps : -zero[i];
+        steps = steps > -1024 ? steps : -1024;
+        steps = steps < 1024 ? steps : 1024;
+        float q = steps + round - round + zero[i];
+        q = q > lo ? q : lo;
+        q = q < lo + 255 ? q : lo + 255;
+        y[i] = (uint8_t)(int32_t)q;
+    }
+}
+
+static bool is_plain(const linear_run *r, const ptrdiff_t *strides) {
+    tslim_dtype real = r->quantize ? r->from : r->to, integers = r->quantize ? r->to : r->from;
+    ptrdiff_t real_stride = strides[r->quantize ? 1 : 0], byte_stride = strides[r->quantize ? 0 : 1];
+    return real == TSLIM_DTYPE_FLOAT && is_byte(integers) && r->scale == TSLIM_DTYPE_FLOAT &&
+           r->zero_point == integers && real_stride == sizeof(float) && byte_stride == 1;
+}
+
+static void run_bytes(const void *user, uint8_t *const *data, const ptrdiff_t *strides, size_t count) {
+    const linear_run *r = user;
+    if (!is_plain(r, strides)) {
+        run_elements(user, data, strides, count);
+        return;
+    }
+    float scale[TSL_BLOCK], zero[TSL_BLOCK];
+    const float lo = r->to == TSLIM_DTYPE_INT8 ? -128 : 0;
+    for (size_t first = 0; first < count; first += TSL_BLOCK) {
+        const size_t n = count - first < TSL_BLOCK ? count - first : TSL_BLOCK;
+        for (size_t i = 0; i < n; i++) {
+            const ptrdiff_t at = (ptrdiff_t)(first + i);
+            memcpy(&scale[i], data[2] + at * strides[2], sizeof(float));
+            zero[i] = byte_at(r->zero_point, data[3] + at * strides[3]);
+        }
+        if (r->quantize) {
+            quantize_block((const float *)(const void *)data[1] + first, scale, zero, lo, n, data[0] + first);
+            continue;
+        }
+        float *y = (float *)(void *)data[0] + first;
+        for (size_t i = 0; i < n; i++) y[i] = (byte_at(r->from, data[1] + first + i) - zero[i]) * scale[i];
+    }
+}
+
 static tslim_status run_linear(const tsl_run *run) {
     const linear_state *s = run->kernel->state;
     const tsl_tensor *x = &run->inputs[0], *y = &run->outputs[0];
@@ -60,7 +120,7 @@ static tslim_status run_linear(const tsl_run *run) {
     tsl_iteration it;
     const tsl_tensor *operands[] = {y, x, &scale, &zero_point};
     tsl_iteration_init(&it, operands, 4);
-    tsl_iterate(run->ctx, &it, run_elements, &r);
+    tsl_iterate(run->ctx, &it, run_bytes, &r);
     return TSLIM_OK;
 }
 

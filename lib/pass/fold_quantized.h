@@ -49,6 +49,10 @@ size_t tsl_dequantized_channels(const tslim_graph *graph, const tsl_node *produc
 bool tsl_dequantized_can_scale(const tslim_graph *graph, const tsl_node *product, const double *factor);
 tslim_status tsl_scale_dequantized(tslim_graph *graph, uint32_t product, const double *factor);
 
+// What depthwise convolutions read with a scale for each channel gets one for the tensor
+// (pass/unify_channels.c).
+tslim_status tsl_quantized_unify_channels(tslim_graph *graph);
+
 // What an operand is to an INT8 node.
 typedef enum tsl_quantized_role {
     TSL_ROLE_OTHER, // stays as it is: bias, sizes, indices
@@ -61,6 +65,8 @@ tsl_quantized_role tsl_quantized_role_of(
 // The DequantizeLinear that makes a value from a constant of 8 bits with constant parameters, which may be
 // along an axis; NULL when there is none.
 const tsl_node *tsl_weights_dequantizer(const tslim_graph *graph, uint32_t value);
+// Of the node above: the axis of its scales, of which there are `count`; 0 where there is one.
+int32_t tsl_weights_scale_axis(const tslim_graph *graph, const tsl_node *dequantizer, size_t count);
 // Of the node above: the parameters in INT8's terms, in the graph's memory. NO_MEMORY.
 tslim_status tsl_read_weights_parameters(tslim_graph *graph, const tsl_node *dequantizer, tsl_quant *quant);
 

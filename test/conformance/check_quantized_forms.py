@@ -92,7 +92,9 @@ def before_folding(path):
     d = n.quantized(n.node("Relu", n.node("Add", c, a)), 0.08)
     d = n.node("ConvTranspose", d, n.weights(24, 12, 2, 2, axis=1), strides=[2, 2])
     d = n.quantized(n.node("Relu", n.batch_normalization(d, 12)), 0.1)
-    d = n.quantized(n.node("GlobalAveragePool", d), 0.02)
+    d = n.node("Concat", d, n.quantized(n.node("Sigmoid", d), 0.1), axis=1)  # of one scale: behind it there is none
+    d = n.quantized(n.node("Conv", d, n.weights(12, 24, 1, 1, axis=0)), 0.1, 100)
+    d = n.quantized(n.node("GlobalAveragePool", d), 0.02, 100)
     d = n.node("Flatten", d)
     return n.save(path, n.node("Add", n.node("MatMul", d, n.weights(12, 5, axis=1)),
                                RANDOM.standard_normal(5).astype(np.float32)), [2, 8, 13, 11])
@@ -154,6 +156,21 @@ def mean(path):
     return n.save(path, n.node("Gemm", a, n.weights(9, 16, axis=0), transB=1), [2, 8, 12, 10])
 
 
+def scale_for_each_channel(path):
+    """NNCF: what a depthwise convolution reads has a scale for each channel. With zero points that differ it stays in float."""
+    n, scales = Network(), np.float32(0.01 + 0.03 * RANDOM.random(24))
+    x = n.quantized("x", 0.03, 3, np.int8)
+    a = n.node("Clip", n.batch_normalization(n.node("Conv", x, n.weights(24, 8, 1, 1, axis=0)), 24), np.float32(0), np.float32(8))
+    b = n.node("Conv", n.quantized(a, scales, 0, np.uint8, 1), n.weights(24, 1, 3, 3, axis=0), group=24, pads=[1] * 4)
+    b = n.quantized(n.node("Relu", b), 0.03)
+    c = n.node("HardSwish", n.node("Conv", b, n.weights(12, 24, 1, 1, axis=0), RANDOM.standard_normal(12).astype(np.float32)))
+    c = n.node("Conv", n.quantized(c, scales[:12], 90, np.uint8, 1), n.weights(24, 1, 3, 3, axis=0), group=12)
+    c = n.quantized(c, 0.05, 100)
+    d = n.quantized(n.node("Conv", c, n.weights(24, 24, 1, 1, axis=0)), scales, (np.arange(24) * 5).astype(np.uint8), np.uint8, 1)
+    d = n.node("Conv", d, n.weights(24, 1, 3, 3, axis=0), group=24)
+    return n.save(path, d, [2, 8, 11, 9])
+
+
 AROUND_ATTENTION = {"LayerNormalization": 2, "Softmax": 2, "Mul": 2, "Add": 2}
 CASES = {
     "before folding": (before_folding, {}),
@@ -163,6 +180,7 @@ CASES = {
     "attention, seven bits": (lambda path: attention(path, np.uint8, clip=True), AROUND_ATTENTION),
     "seven bits": (seven_bits, {}),
     "mean": (mean, {}),
+    "a scale for each channel": (scale_for_each_channel, {"QuantizeLinear": 1, "Conv": 1}),
 }
 CONVERSIONS = {"Quantize", "Dequantize", "Reorder", "Reshape", "Transpose", "Flatten", "Clip", "Identity"}
 
