@@ -227,7 +227,3 @@ tslim_status tsl_conv_plain_prepare(tsl_prepare *p, tsl_kernel *kernel) {
                    (uint64_t)(s->q_channels * volume(s->window.kernel, s->window.rank));
     return TSLIM_OK;
 }
-
-tslim_status tsl_cpu_prepare_conv_weight_gradient(tsl_prepare *p, tsl_kernel *kernel) {
-    return tsl_conv_plain_prepare(p, kernel);
-}

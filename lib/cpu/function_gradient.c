@@ -134,6 +134,44 @@ static void run_loop(const void *user, uint8_t *const *data, const ptrdiff_t *st
     }
 }
 
+static bool is_vector(const tsl_function *f) {
+    switch (f->op) {
+    case TSL_OP_RELU:
+    case TSL_OP_CLIP:
+    case TSL_OP_LEAKY_RELU:
+    case TSL_OP_SIGMOID:
+    case TSL_OP_HARD_SIGMOID:
+    case TSL_OP_HARD_SWISH:
+    case TSL_OP_SILU:
+    case TSL_OP_TANH:
+    case TSL_OP_EXP:
+    case TSL_OP_SQRT:
+    case TSL_OP_RECIPROCAL:
+        return true;
+    case TSL_OP_GELU:
+        return f->alpha != 1; // not its approximation
+    default:
+        return false;
+    }
+}
+
+static void run_floats(const void *user, uint8_t *const *data, const ptrdiff_t *strides, size_t count) {
+    const function_gradient *s = user;
+    if (strides[0] != sizeof(float) || strides[1] != sizeof(float) || strides[2] != sizeof(float)) {
+        run_loop(user, data, strides, count);
+        return;
+    }
+    tsl_function_gradient_f32_args args = {.op = s->function.op,
+        .dx = (float *)(void *)data[0],
+        .dy = (const float *)(const void *)data[1],
+        .t = (const float *)(const void *)data[2],
+        .n = count,
+        .alpha = (float)s->function.alpha,
+        .lo = (float)s->function.lo,
+        .hi = (float)s->function.hi};
+    s->functions->function_gradient_f32(&args);
+}
+
 static tslim_status run_function_gradient(const tsl_run *run) {
     function_gradient s = *(const function_gradient *)run->kernel->state;
     for (uint32_t i = 2; i < s.n_inputs; i++) {
@@ -148,7 +186,8 @@ static tslim_status run_function_gradient(const tsl_run *run) {
     tsl_iteration it;
     const tsl_tensor *operands[] = {&run->outputs[0], &run->inputs[0], &run->inputs[1]};
     tsl_iteration_init(&it, operands, 3);
-    tsl_iterate(run->ctx, &it, run_loop, &s);
+    const bool vector = s.dtype == TSLIM_DTYPE_FLOAT && is_vector(&s.function);
+    tsl_iterate(run->ctx, &it, vector ? run_floats : run_loop, &s);
     return TSLIM_OK;
 }
 

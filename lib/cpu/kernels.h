@@ -468,6 +468,31 @@ typedef struct tsl_channel_affine_f32_args {
     float lo, hi;
 } tsl_channel_affine_f32_args;
 
+// The gradient of a convolution's weights, over rows of result pixels:
+// sum[panel][i][lane] += dy[16 * panel + lane] * x[offset[i]], or by_channel (depthwise) times channel 16 *
+// panel + lane of x. In the order of the pixels, by fused multiply-adds.
+typedef struct tsl_weight_gradient_f32_args {
+    const float *x, *dy;
+    const ptrdiff_t *x_row, *dy_row; // n_rows byte offsets
+    ptrdiff_t x_pixel, dy_pixel; // bytes
+    size_t n_rows, pixels; // of a row
+    const ptrdiff_t *offset; // n_offsets, in bytes: a kernel position and a channel of x
+    size_t n_offsets, channels; // channels of dy
+    bool by_channel;
+    float *sum;
+    size_t sum_panel; // elements from one panel to the next
+} tsl_weight_gradient_f32_args;
+
+// dx[i] = dy[i] * f'(t[i]); t is the operand or the result of f, as in cpu/function_gradient.c. dx may be dy
+// or t.
+typedef struct tsl_function_gradient_f32_args {
+    tsl_op op;
+    const float *dy, *t;
+    float *dx;
+    size_t n;
+    float alpha, lo, hi; // as in tsl_unary_f32_args; Clip's bounds
+} tsl_function_gradient_f32_args;
+
 // One row. y may be x.
 typedef struct tsl_softmax_f32_args {
     const float *x;
