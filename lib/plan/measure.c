@@ -24,6 +24,8 @@ uint64_t tsl_node_macs(const tslim_graph *graph, const tsl_node *node) {
     case TSL_OP_CONV_TRANSPOSE: // each input element is spread over out / group channels of each kernel
                                 // position
         return product(in->dims, in->rank) * product(w->dims + 1, w->rank - 1);
+    case TSL_OP_CONV_WEIGHT_GRADIENT: // each element of dy meets each weight of its channel
+        return product(w->dims, w->rank) * product(out->dims + 1, out->rank - 1);
     case TSL_OP_GEMM:
         return product(out->dims, out->rank) *
                product(in->dims + (tsl_attrs_int(&node->attrs, TSL_ATTR_transA, 0) ? 0 : 1), 1);
