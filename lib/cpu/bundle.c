@@ -10,6 +10,8 @@
 #define LANES (TSL_PANEL * TSL_K_GROUP / 2)
 // Bundles that are tried for a group: more gain little and make sessions slow to create.
 #define OPEN ((size_t)32)
+// Of fewer groups the end of a tile takes the most time, which sums in memory only add to.
+#define MIN_GROUPS ((size_t)12)
 // Fewer rows wait for their weights anyway.
 #define MIN_ROWS ((size_t)4)
 // Groups are sorted by the sum of their magnitudes, to within this.
@@ -162,9 +164,9 @@ tslim_status tsl_product_bundle(const tsl_prepare *p, const int8_t *packed, tsl_
     const tsl_pack_geometry *g = product->geometry;
     const tsl_rows *rows = &product->rows;
     size_t groups = product->n_taps * (g->k_padded / TSL_K_GROUP);
-    if (!product->functions->bundles || !product->coefficients->is_int8 || product->coefficients->w_zero ||
-        !packed || rows->count[0] * rows->count[1] * rows->count[2] < MIN_ROWS ||
-        !offsets_fit(product, groups))
+    if (groups < MIN_GROUPS || !product->functions->bundles || !product->coefficients->is_int8 ||
+        product->coefficients->w_zero || !packed ||
+        rows->count[0] * rows->count[1] * rows->count[2] < MIN_ROWS || !offsets_fit(product, groups))
         return TSLIM_OK;
     tsl_bundles *bundles = tsl_arena_array(p->arena, g->groups * g->panels, sizeof(*bundles));
     TSL_REQUIRE_MEMORY(bundles, g->groups * g->panels * sizeof(*bundles));
