@@ -5,11 +5,19 @@
 
 #include "plan/model.h"
 
+// Which nodes run for one sample of a batch after the other.
+typedef enum tsl_batch_choice {
+    TSL_BATCHES_BY_COST = 0, // where less is fetched
+    TSL_BATCHES_WHOLE = 1, // none: for who looks at values
+    TSL_BATCHES_BY_SAMPLE = 2 // all that can: for tests
+} tsl_batch_choice;
+
 typedef struct tsl_environment {
     tslim_context *ctx;
     const tsl_backend *backend;
     tslim_isa isa;
     bool optimize; // plans fuse what only they can
+    tsl_batch_choice batches;
     bool apart; // no value is a slice of another: for tests
     tsl_winograd_choice winograd;
     uint64_t bytes; // of activations, held by all plans together

@@ -75,6 +75,27 @@ static bool output_is_non_negative(const tsl_plan *plan, const tsl_node *node) {
 
 // ---- Steps ----
 
+// Operands as one sample, and how far it is to the next one.
+static void describe_sample(
+    const tsl_plan *plan, const uint32_t *ids, tsl_tensor *tensors, uint32_t count, ptrdiff_t *strides) {
+    for (uint32_t i = 0; i < count; i++) {
+        if (ids[i] == TSL_NONE || plan->values[ids[i]].place == TSL_PLACE_CONSTANT ||
+            plan->values[ids[i]].one_sample)
+            continue;
+        tensors[i].dims[0] = 1;
+        strides[i] = (ptrdiff_t)tensors[i].strides[0] * (ptrdiff_t)tslim_dtype_size(tensors[i].dtype);
+    }
+}
+
+static tslim_status describe_samples(tsl_plan *plan, const tsl_node *node, tsl_plan_step *step) {
+    size_t count = (size_t)node->n_inputs + node->n_outputs;
+    step->strides = tsl_arena_array(&plan->arena, count, sizeof(*step->strides));
+    TSL_REQUIRE_MEMORY(step->strides, count * sizeof(*step->strides));
+    describe_sample(plan, node->inputs, step->inputs, node->n_inputs, step->strides);
+    describe_sample(plan, node->outputs, step->outputs, node->n_outputs, step->strides + node->n_inputs);
+    return TSLIM_OK;
+}
+
 static tsl_tensor *describe_operands(tsl_plan *plan, const uint32_t *ids, uint32_t count) {
     tsl_tensor *tensors = tsl_arena_array(&plan->arena, count, sizeof(*tensors));
     for (uint32_t i = 0; tensors && i < count; i++)
@@ -92,6 +113,7 @@ static tslim_status lower_node(tsl_plan *plan, uint32_t n) {
         .inputs = describe_operands(plan, node->inputs, node->n_inputs),
         .outputs = describe_operands(plan, node->outputs, node->n_outputs)};
     TSL_REQUIRE_MEMORY(step->inputs && step->outputs ? step : NULL, sizeof(tsl_tensor));
+    if (plan->loop_of[n] != 0) TSL_TRY(describe_samples(plan, node, step));
     if (node->epilogue.table) step->outputs[0].quant = node->epilogue.table_quant;
     for (uint32_t i = 0; i < node->n_outputs; i++)
         if (node->outputs[i] != TSL_NONE)

@@ -79,6 +79,7 @@ static void join(slicer *s, uint32_t part, uint32_t whole, uint32_t axis, int64_
     p->begin = begin;
     w->axis = (int32_t)axis;
     if (p->first < w->first) w->first = p->first;
+    if (p->maker < w->maker) w->maker = p->maker;
     if (p->last > w->last) w->last = p->last;
     s->wants[whole] |= s->wants[part];
     for (int i = 0; i < 4; i++)

@@ -103,8 +103,8 @@ static void share_memory(tsl_plan *plan, uint32_t n) {
     if (out->whole != output) return;
     if (is_reshape(node->op)) {
         if (in->place == TSL_PLACE_ARENA && in->tensor.dtype == out->tensor.dtype &&
-            same_quant(&in->tensor.quant, &out->tensor.quant) && tsl_tensor_is_row_major(&in->tensor) &&
-            tsl_tensor_is_row_major(&out->tensor))
+            in->one_sample == out->one_sample && same_quant(&in->tensor.quant, &out->tensor.quant) &&
+            tsl_tensor_is_row_major(&in->tensor) && tsl_tensor_is_row_major(&out->tensor))
             share(plan, output, node->inputs[0]);
         return;
     }
@@ -123,10 +123,54 @@ static void find_lifetimes(tsl_plan *plan) {
         for (uint32_t i = 0; i < node->n_inputs; i++)
             if (node->inputs[i] != TSL_NONE) plan->values[node->inputs[i]].last = n;
         for (uint32_t i = 0; i < node->n_outputs; i++)
-            if (node->outputs[i] != TSL_NONE)
-                plan->values[node->outputs[i]].first = plan->values[node->outputs[i]].last = n;
+            if (node->outputs[i] != TSL_NONE) {
+                tsl_plan_value *value = &plan->values[node->outputs[i]];
+                value->first = value->last = value->maker = n;
+            }
     }
     for (uint32_t i = 0; i < graph->n_outputs; i++) plan->values[graph->outputs[i]].last = graph->n_nodes;
+}
+
+// ---- Loops over samples: what goes in is needed until the last sample, what comes out from the first one
+// on, and what stays inside is one sample ----
+
+static void leave_loop(tsl_plan *plan, uint32_t value, uint32_t node) {
+    tsl_plan_value *v = &plan->values[value];
+    const tsl_plan_loop *loop = &plan->loops[plan->loop_of[node]];
+    if (loop->end - 1 > v->last) v->last = loop->end - 1;
+}
+
+static void find_inside(tsl_plan *plan) {
+    const tslim_graph *graph = plan->graph;
+    for (uint32_t v = 0; v < graph->n_values; v++) {
+        uint32_t producer = graph->values[v].producer;
+        plan->values[v].one_sample = producer != TSL_NONE && plan->loop_of[producer] != 0;
+    }
+    for (uint32_t n = 0; n < graph->n_nodes; n++)
+        for (uint32_t i = 0; i < graph->nodes[n].n_inputs; i++) {
+            uint32_t v = graph->nodes[n].inputs[i];
+            if (v != TSL_NONE && plan->values[v].one_sample &&
+                plan->loop_of[n] != plan->loop_of[graph->values[v].producer])
+                plan->values[v].one_sample = false;
+        }
+    for (uint32_t i = 0; i < graph->n_outputs; i++) plan->values[graph->outputs[i]].one_sample = false;
+}
+
+static void extend_lifetimes(tsl_plan *plan) {
+    const tslim_graph *graph = plan->graph;
+    for (uint32_t n = 0; n < graph->n_nodes; n++) {
+        const tsl_node *node = &graph->nodes[n];
+        if (plan->loop_of[n] == 0) continue;
+        for (uint32_t i = 0; i < node->n_inputs; i++)
+            if (node->inputs[i] != TSL_NONE && !plan->values[node->inputs[i]].one_sample)
+                leave_loop(plan, node->inputs[i], n);
+        for (uint32_t i = 0; i < node->n_outputs; i++) {
+            tsl_plan_value *value = node->outputs[i] == TSL_NONE ? NULL : &plan->values[node->outputs[i]];
+            if (!value || value->one_sample) continue;
+            leave_loop(plan, node->outputs[i], n);
+            value->first = plan->loops[plan->loop_of[n]].begin;
+        }
+    }
 }
 
 static tslim_status describe(tsl_plan *plan, uint32_t v) {
@@ -146,6 +190,7 @@ static tslim_status describe(tsl_plan *plan, uint32_t v) {
     tslim_status status = tsl_shape_elements(plan->ctx, &value->shape, &elements);
     if (status != TSLIM_OK) return tsl_fail_prefix(status, "value '%s'", value->name);
     tsl_describe_value(value, &p->tensor);
+    if (p->one_sample) p->tensor.dims[0] = 1;
     return TSLIM_OK;
 }
 
@@ -169,7 +214,7 @@ static void describe_slice(tsl_plan *plan, uint32_t v) {
 bool tsl_plan_makes_border(const tsl_plan *plan, uint32_t n, uint32_t value) {
     const tsl_plan_value *whole = &plan->values[plan->values[value].whole];
     const uint16_t *border = whole->tensor.border;
-    return (border[0] | border[1] | border[2] | border[3]) != 0 && whole->first == n;
+    return (border[0] | border[1] | border[2] | border[3]) != 0 && whole->maker == n;
 }
 
 tslim_status tsl_plan_place_values(tsl_plan *plan) {
@@ -181,8 +226,10 @@ tslim_status tsl_plan_place_values(tsl_plan *plan) {
         tslim_status status = require_border(graph, &graph->nodes[n], borders);
         if (status != TSLIM_OK) return tsl_fail_prefix(status, "node '%s'", graph->nodes[n].name);
     }
+    find_inside(plan);
     for (uint32_t v = 0; v < graph->n_values; v++) TSL_TRY(describe(plan, v));
     find_lifetimes(plan);
+    extend_lifetimes(plan);
     if (!plan->env->apart) TSL_TRY(tsl_plan_place_slices(plan, borders));
     for (uint32_t v = 0; v < graph->n_values; v++) TSL_TRY(size_whole(plan, v, borders[v]));
     for (uint32_t v = 0; v < graph->n_values; v++) describe_slice(plan, v);

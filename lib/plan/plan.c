@@ -89,6 +89,7 @@ static tslim_status build(tsl_plan *plan, tslim_issue_callback callback, void *u
     TSL_TRY(TSL_VERIFY(plan->graph));
     TSL_TRY(tsl_pass_assign_layouts(plan->graph));
     TSL_TRY(TSL_VERIFY(plan->graph));
+    TSL_TRY(tsl_plan_find_loops(plan));
     TSL_TRY(tsl_plan_place_values(plan));
     TSL_TRY(lower(plan, callback, user));
     TSL_TRY(tsl_plan_memory(plan));
@@ -179,12 +180,14 @@ static uint64_t now(void) {
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-static tslim_status run_step(tsl_plan *plan, tsl_plan_step *step) {
+static tslim_status run_step(tsl_plan *plan, tsl_plan_step *step, int64_t sample) {
     const tsl_node *node = &plan->graph->nodes[step->node];
     for (uint32_t i = 0; step->clear_border && i < node->n_outputs; i++) {
         uint32_t output = node->outputs[i];
         if (output == TSL_NONE || !tsl_plan_makes_border(plan, step->node, output)) continue;
         uint32_t whole = plan->values[output].whole;
+        // Where there is room for all samples, it is made for all at once.
+        if (sample > 0 && !plan->values[whole].one_sample) continue;
         clear_border(&plan->values[whole].tensor, plan->graph->values[whole].quant.zero_point);
     }
     if (step->control) return tsl_control_run(step->control, step->inputs, step->outputs);
@@ -204,19 +207,62 @@ static void take_found(tsl_plan *plan, const tsl_plan_step *step) {
         if (node->outputs[i] != TSL_NONE) plan->values[node->outputs[i]].tensor = step->outputs[i];
 }
 
+typedef struct watch {
+    bool profile;
+    tsl_after_step after;
+    void *user;
+} watch;
+
+// `rest`: samples that the step runs for after this one.
+static tslim_status watch_step(
+    tsl_plan *plan, tsl_plan_step *step, int64_t sample, int64_t rest, const watch *w) {
+    uint64_t start = w->profile ? now() : 0;
+    tslim_status status = run_step(plan, step, sample);
+    if (status != TSLIM_OK) return tsl_fail_prefix(status, "node '%s'", step->step.name);
+    if (step->finds_shape) take_found(plan, step);
+    if (w->profile) {
+        step->of_this_run = now() - start + (sample > 0 ? step->of_this_run : 0);
+        if (rest > 0) return TSLIM_OK;
+        step->nanoseconds += step->of_this_run;
+        if (step->runs++ == 0 || step->of_this_run < step->least_nanoseconds)
+            step->least_nanoseconds = step->of_this_run;
+    }
+    return w->after ? w->after(w->user, plan, step) : TSLIM_OK;
+}
+
+static void move_operands(const tsl_plan_step *step, int64_t samples) {
+    for (uint32_t i = 0; i < step->step.n_inputs; i++)
+        if (step->strides[i] != 0)
+            step->inputs[i].data = (uint8_t *)step->inputs[i].data + samples * step->strides[i];
+    const ptrdiff_t *strides = step->strides + step->step.n_inputs;
+    for (uint32_t i = 0; i < step->step.n_outputs; i++)
+        if (strides[i] != 0) step->outputs[i].data = (uint8_t *)step->outputs[i].data + samples * strides[i];
+}
+
+static tslim_status run_loop(
+    tsl_plan *plan, tsl_plan_step *steps, const tsl_plan_loop *loop, const watch *w) {
+    const uint32_t count = loop->end - loop->begin;
+    tslim_status status = TSLIM_OK;
+    int64_t sample = 0;
+    for (; sample < loop->samples && status == TSLIM_OK; sample++) {
+        for (uint32_t i = 0; i < count && status == TSLIM_OK; i++)
+            status = watch_step(plan, &steps[i], sample, loop->samples - 1 - sample, w);
+        for (uint32_t i = 0; i < count; i++) move_operands(&steps[i], 1);
+    }
+    for (uint32_t i = 0; i < count; i++) move_operands(&steps[i], -sample);
+    return status;
+}
+
 tslim_status tsl_plan_run(tsl_plan *plan, bool profile, tsl_after_step after, void *user) {
-    for (uint32_t s = 0; s < plan->n_steps; s++) {
-        tsl_plan_step *step = &plan->steps[s];
-        uint64_t start = profile ? now() : 0;
-        tslim_status status = run_step(plan, step);
-        if (status != TSLIM_OK) return tsl_fail_prefix(status, "node '%s'", step->step.name);
-        if (step->finds_shape) take_found(plan, step);
-        if (profile) {
-            uint64_t taken = now() - start;
-            step->nanoseconds += taken;
-            if (step->runs++ == 0 || taken < step->least_nanoseconds) step->least_nanoseconds = taken;
+    const watch w = {.profile = profile, .after = after, .user = user};
+    for (uint32_t s = 0; s < plan->n_steps;) {
+        const tsl_plan_loop *loop = &plan->loops[plan->loop_of[plan->steps[s].node]];
+        if (loop != plan->loops) {
+            TSL_TRY(run_loop(plan, &plan->steps[s], loop, &w));
+            s += loop->end - loop->begin;
+        } else {
+            TSL_TRY(watch_step(plan, &plan->steps[s++], 0, 0, &w));
         }
-        if (after) TSL_TRY(after(user, plan, step));
     }
     for (uint32_t i = 0; i < plan->graph->n_outputs; i++)
         plan->results[i] = plan->values[plan->graph->outputs[i]].tensor;

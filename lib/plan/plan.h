@@ -19,8 +19,10 @@ typedef struct tsl_plan_step {
     uint8_t *scratch;
     size_t scratch_offset;
     uint32_t node; // of plan->graph
+    ptrdiff_t *strides; // in a loop: bytes from one sample to the next of the inputs, then of the outputs
     bool clear_border; // of some output: it is the first step that writes into the memory that has it
     uint64_t nanoseconds, least_nanoseconds, runs; // while profiling
+    uint64_t of_this_run;
 } tsl_plan_step;
 
 // Where a value lies. Values that share memory (a reshape's input and output) have the same root. A slice
@@ -36,7 +38,15 @@ typedef struct tsl_plan_value {
     size_t bytes, origin; // of the root's memory; of the first element within it
     size_t offset; // of the root's memory within the arena
     uint32_t first, last; // steps between which the root's memory, or the whole's, is in use
+    uint32_t maker; // the first step that writes it, or one of its slices
+    bool one_sample; // made and read within one loop over samples: there is room for one
 } tsl_plan_value;
+
+// Nodes that run for one sample after the other.
+typedef struct tsl_plan_loop {
+    uint32_t begin, end;
+    int64_t samples;
+} tsl_plan_loop;
 
 // An operand that is a graph input: its address is the caller's, new each run.
 typedef struct tsl_plan_patch {
@@ -53,6 +63,9 @@ struct tsl_plan {
     tsl_plan_value *values; // of graph->values
     tsl_plan_step *steps;
     uint32_t n_steps;
+    tsl_plan_loop *loops; // from 1 on
+    uint32_t *loop_of; // of each node; 0: none
+    uint32_t n_loops;
     tsl_plan_patch *patches;
     uint32_t n_patches;
     size_t bytes; // of activations and scratch
@@ -84,6 +97,8 @@ tslim_status tsl_plan_run(tsl_plan *plan, bool profile, tsl_after_step after, vo
 
 // ---- Parts of tsl_plan_create, in this order ----
 
+// Which nodes run sample by sample (plan/by_sample.c).
+tslim_status tsl_plan_find_loops(tsl_plan *plan);
 // Kinds, tensors, borders, and views of each value (plan/place_values.c).
 tslim_status tsl_plan_place_values(tsl_plan *plan);
 // True when the node's output is its input's memory seen with other dims, or in slices.

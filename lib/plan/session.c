@@ -98,25 +98,45 @@ tslim_status tslim_session_create(
     return status;
 }
 
+// The shapes that the session has a plan for.
+static tslim_status shapes_of(const tslim_session *session, tslim_input_shape **shapes) {
+    const tslim_graph *graph = session->plan->graph;
+    size_t bytes = graph->n_inputs * sizeof(tslim_input_shape);
+    *shapes = tsl_allocate_zeroed(session->ctx, bytes);
+    TSL_REQUIRE_MEMORY(*shapes, bytes);
+    for (uint32_t i = 0; i < graph->n_inputs; i++) {
+        const tsl_value *value = &graph->values[graph->inputs[i]];
+        (*shapes)[i].name = value->name;
+        (*shapes)[i].rank = value->shape.rank;
+        memcpy((*shapes)[i].dims, value->shape.dims, sizeof((*shapes)[i].dims));
+    }
+    return TSLIM_OK;
+}
+
 tslim_status tslim_session_clone(const tslim_session *session, tslim_session **clone) {
     TSL_REQUIRE(session && clone, TSLIM_ERROR_INVALID_ARGUMENT, "session or clone is NULL");
     *clone = NULL;
     tslim_session_options options;
     tslim_session_options_init(&options);
-    const tslim_graph *graph = session->plan->graph;
-    size_t bytes = graph->n_inputs * sizeof(tslim_input_shape);
-    tslim_input_shape *shapes = tsl_allocate_zeroed(session->ctx, bytes);
-    TSL_REQUIRE_MEMORY(shapes, bytes);
-    for (uint32_t i = 0; i < graph->n_inputs; i++) {
-        const tsl_value *value = &graph->values[graph->inputs[i]];
-        shapes[i].name = value->name;
-        shapes[i].rank = value->shape.rank;
-        memcpy(shapes[i].dims, value->shape.dims, sizeof(shapes[i].dims));
-    }
+    tslim_input_shape *shapes;
+    TSL_TRY(shapes_of(session, &shapes));
     options.shapes = shapes;
-    options.n_shapes = graph->n_inputs;
+    options.n_shapes = session->plan->graph->n_inputs;
     tslim_status status = create(session->model, &options, clone);
-    tsl_free(session->ctx, shapes, bytes);
+    tsl_free(session->ctx, shapes, options.n_shapes * sizeof(tslim_input_shape));
+    return status;
+}
+
+tslim_status tsl_session_keep_batches(tslim_session *session) {
+    if (session->env.batches == TSL_BATCHES_WHOLE) return TSLIM_OK;
+    tslim_input_shape *shapes;
+    TSL_TRY(shapes_of(session, &shapes));
+    const uint32_t n_shapes = session->plan->graph->n_inputs;
+    const tsl_batch_choice before = session->env.batches;
+    session->env.batches = TSL_BATCHES_WHOLE;
+    tslim_status status = session->plan->n_loops > 1 ? plan_for(session, shapes, n_shapes) : TSLIM_OK;
+    tsl_free(session->ctx, shapes, n_shapes * sizeof(tslim_input_shape));
+    if (status != TSLIM_OK) session->env.batches = before;
     return status;
 }
 

@@ -23,6 +23,9 @@ struct tslim_session {
     tslim_dtype tap_dtype; // of the value being shown, as the plan keeps it
 };
 
+// From now on every value is there for all samples of a batch, for who looks at values.
+tslim_status tsl_session_keep_batches(tslim_session *session);
+
 // Shows the inputs, or what a step has made, to the tap.
 tslim_status tsl_session_tap_inputs(tslim_session *session);
 tslim_status tsl_session_tap_step(void *session, const tsl_plan *plan, const tsl_plan_step *step);

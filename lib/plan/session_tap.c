@@ -85,6 +85,7 @@ tslim_status tsl_session_tap_step(void *user, const tsl_plan *plan, const tsl_pl
 
 tslim_status tslim_session_set_tap(tslim_session *session, tslim_tap tap, void *user) {
     TSL_REQUIRE(session, TSLIM_ERROR_INVALID_ARGUMENT, "session is NULL");
+    if (tap) TSL_TRY(tsl_session_keep_batches(session));
     session->tap = tap;
     session->tap_user = user;
     return TSLIM_OK;
