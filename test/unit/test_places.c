@@ -16,6 +16,7 @@
 
 #include "pass/pass.h"
 #include "plan/plan.h"
+#include "plan/session.h"
 #include "plan/specialize.h"
 #include "support/random_graph.h"
 #include "support/samples.h"
@@ -206,7 +207,54 @@ static void test_int8(void **state) {
         tslim_dataset_destroy(dataset);
         tslim_graph_destroy(graph);
     }
-    assert_true(slices > count / 2); // of many the scales differ
+    assert_true(4 * slices > count); // of many the scales differ
+}
+
+// ---- A session ----
+
+enum { BATCH = 4, SIDE = 64 };
+
+static bool see_batch(void *user, const char *name, const tslim_tensor *value) {
+    (void)name;
+    assert_int_equal(value->dims[0], BATCH);
+    ++*(int *)user;
+    return true;
+}
+
+// Layers whose results are large run sample by sample, unless somebody looks at values.
+static void test_session(void **state) {
+    (void)state;
+    builder b;
+    builder_start(&b, ctx, 1);
+    uint32_t x = build_input(&b, "input", 4, (const int64_t[]){BATCH, 3, SIDE, SIDE});
+    x = build_conv(&b, "first", x, 16, 3, 1, 1, true);
+    x = build_conv(&b, "second", x, 16, 3, 1, 1, true);
+    build_output(&b, build_unary(&b, TSL_OP_GLOBAL_AVERAGE_POOL, x));
+    tslim_session *session;
+    assert_ok(tslim_session_create(b.graph, NULL, &session));
+    assert_int_equal(session->plan->n_loops, 2); // the first stands for none
+    const size_t bytes = tslim_session_arena_bytes(session);
+    static float pixels[BATCH * 3 * SIDE * SIDE], means[2][BATCH * 16];
+    for (size_t i = 0; i < sizeof(pixels) / sizeof(*pixels); i++) pixels[i] = (float)(i % 1013) / 1013.0f;
+    tslim_tensor in = {.dtype = TSLIM_DTYPE_FLOAT,
+        .rank = 4,
+        .dims = {BATCH, 3, SIDE, SIDE},
+        .data = pixels,
+        .bytes = sizeof(pixels)};
+    int seen = 0;
+    for (int watched = 0; watched < 2; watched++) {
+        tslim_tensor out = {.data = means[watched], .bytes = sizeof(means[watched])};
+        if (watched) assert_ok(tslim_session_set_tap(session, see_batch, &seen));
+        assert_ok(tslim_session_run(session, &in, 1, &out, 1));
+        assert_int_equal(out.dims[0], BATCH);
+    }
+    assert_int_equal(session->plan->n_loops, 1);
+    assert_true(seen >= 4); // the input, and what each node makes
+    assert_true(tslim_session_arena_bytes(session) > bytes);
+    for (size_t i = 0; i < BATCH * 16; i++) assert_true(fabsf(means[0][i] - means[1][i]) < 1e-5f);
+    assert_true(fabsf(means[0][0] - means[0][16]) > 0); // samples differ
+    tslim_session_destroy(session);
+    tslim_graph_destroy(b.graph);
 }
 
 static int set_up(void **state) {
@@ -224,6 +272,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_float),
         cmocka_unit_test(test_int8),
+        cmocka_unit_test(test_session),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
