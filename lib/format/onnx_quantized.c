@@ -5,32 +5,27 @@
 
 #include <string.h>
 
-#define NO_AXIS INT64_MIN
+#include "format/onnx_expand.h"
 
-typedef struct expander {
-    tslim_graph *graph;
-    uint32_t n; // the node at work
-    uint32_t inputs[16]; // of the node as it came; TSL_NONE past the last
-    tsl_op op; // that it becomes
-} expander;
+#define NO_AXIS INT64_MIN
 
 // ---- Pieces ----
 
-static tslim_status add_float(expander *e, uint32_t *id) {
+static tslim_status add_float(tsl_expander *e, uint32_t *id) {
     const char *name = tsl_arena_format(&e->graph->arena, "%s_float", e->graph->nodes[e->n].name);
     TSL_REQUIRE_MEMORY(name, 1);
     return tsl_graph_add_value(e->graph, name, TSLIM_DTYPE_NONE, id);
 }
 
 static tslim_status add_node(
-    expander *e, tsl_op op, uint32_t n_inputs, const uint32_t *inputs, uint32_t output) {
+    tsl_expander *e, tsl_op op, uint32_t n_inputs, const uint32_t *inputs, uint32_t output) {
     uint32_t added;
     return tsl_graph_add_node(e->graph, op, NULL, n_inputs, inputs, 1, &output, &added);
 }
 
 // (x - zero) * scale
 static tslim_status dequantize(
-    expander *e, uint32_t x, uint32_t scale, uint32_t zero, int64_t axis, uint32_t *result) {
+    tsl_expander *e, uint32_t x, uint32_t scale, uint32_t zero, int64_t axis, uint32_t *result) {
     TSL_REQUIRE(x != TSL_NONE && scale != TSL_NONE, TSLIM_ERROR_BAD_FILE,
         "a quantized operand or its scale is absent");
     TSL_TRY(add_float(e, result));
@@ -41,13 +36,13 @@ static tslim_status dequantize(
 }
 
 // Three operands from `first` on.
-static tslim_status dequantize_operand(expander *e, uint32_t first, int64_t axis, uint32_t *result) {
+static tslim_status dequantize_operand(tsl_expander *e, uint32_t first, int64_t axis, uint32_t *result) {
     return dequantize(e, e->inputs[first], e->inputs[first + 1], e->inputs[first + 2], axis, result);
 }
 
 // A bias of integers has the scale of the products that it is added to.
 static tslim_status dequantize_bias(
-    expander *e, uint32_t bias, uint32_t scale_a, uint32_t scale_b, float factor, uint32_t *result) {
+    tsl_expander *e, uint32_t bias, uint32_t scale_a, uint32_t scale_b, float factor, uint32_t *result) {
     *result = TSL_NONE;
     if (bias == TSL_NONE) return TSLIM_OK;
     uint32_t scale;
@@ -66,7 +61,7 @@ static tslim_status dequantize_bias(
 }
 
 // The node becomes e->op of these operands; attributes stay.
-static tslim_status replace(expander *e, uint32_t n_inputs, const uint32_t *inputs) {
+static tslim_status replace(tsl_expander *e, uint32_t n_inputs, const uint32_t *inputs) {
     const tsl_op_info *info = tsl_op_get_info(e->op);
     uint32_t *copy = tsl_arena_copy(&e->graph->arena, inputs, n_inputs * sizeof(*inputs));
     TSL_REQUIRE_MEMORY(copy, n_inputs * sizeof(*inputs));
@@ -80,7 +75,7 @@ static tslim_status replace(expander *e, uint32_t n_inputs, const uint32_t *inpu
 }
 
 // The node's result goes through one more operator, whose first operand it becomes.
-static tslim_status finish_with(expander *e, tsl_op op, uint32_t second, uint32_t third) {
+static tslim_status finish_with(tsl_expander *e, tsl_op op, uint32_t second, uint32_t third) {
     tslim_graph *graph = e->graph;
     uint32_t result = graph->nodes[e->n].outputs[0], inner;
     TSL_TRY(add_float(e, &inner));
@@ -89,7 +84,7 @@ static tslim_status finish_with(expander *e, tsl_op op, uint32_t second, uint32_
     return add_node(e, op, third == TSL_NONE ? 2 : 3, (uint32_t[]){inner, second, third}, result);
 }
 
-static tslim_status quantize_result(expander *e, uint32_t first) {
+static tslim_status quantize_result(tsl_expander *e, uint32_t first) {
     TSL_REQUIRE(e->inputs[first] != TSL_NONE, TSLIM_ERROR_BAD_FILE, "the result's scale is absent");
     return finish_with(e, TSL_OP_QUANTIZE_LINEAR, e->inputs[first], e->inputs[first + 1]);
 }
@@ -111,7 +106,7 @@ static void remove_named(tsl_attrs *attrs, const char *name) {
 
 // ---- Operators ----
 
-static tslim_status expand_conv(expander *e) {
+static tslim_status expand_conv(tsl_expander *e) {
     uint32_t operands[3];
     TSL_TRY(dequantize_operand(e, 0, NO_AXIS, &operands[0]));
     TSL_TRY(dequantize_operand(e, 3, 0, &operands[1]));
@@ -120,7 +115,7 @@ static tslim_status expand_conv(expander *e) {
     return quantize_result(e, 6);
 }
 
-static tslim_status expand_matmul(expander *e) {
+static tslim_status expand_matmul(tsl_expander *e) {
     uint32_t operands[2];
     TSL_TRY(dequantize_operand(e, 0, -2, &operands[0]));
     TSL_TRY(dequantize_operand(e, 3, -1, &operands[1]));
@@ -129,7 +124,7 @@ static tslim_status expand_matmul(expander *e) {
 }
 
 // a, b, scale of a, scale of b, zero points, bias
-static tslim_status expand_matmul_to_float(expander *e) {
+static tslim_status expand_matmul_to_float(tsl_expander *e) {
     uint32_t operands[2];
     TSL_TRY(dequantize(e, e->inputs[0], e->inputs[2], e->inputs[4], -2, &operands[0]));
     TSL_TRY(dequantize(e, e->inputs[1], e->inputs[3], e->inputs[5], -1, &operands[1]));
@@ -138,7 +133,7 @@ static tslim_status expand_matmul_to_float(expander *e) {
 }
 
 // a in float, b, scale of b, zero point of b, bias
-static tslim_status expand_dynamic_matmul(expander *e) {
+static tslim_status expand_dynamic_matmul(tsl_expander *e) {
     uint32_t operands[2], quantized[3], added;
     static const tslim_dtype types[3] = {TSLIM_DTYPE_UINT8, TSLIM_DTYPE_FLOAT, TSLIM_DTYPE_UINT8};
     for (int i = 0; i < 3; i++) {
@@ -153,7 +148,7 @@ static tslim_status expand_dynamic_matmul(expander *e) {
     return e->inputs[4] == TSL_NONE ? TSLIM_OK : finish_with(e, TSL_OP_ADD, e->inputs[4], TSL_NONE);
 }
 
-static tslim_status expand_gemm(expander *e) {
+static tslim_status expand_gemm(tsl_expander *e) {
     const tsl_attrs *attrs = &e->graph->nodes[e->n].attrs;
     bool trans_b = tsl_attrs_int(attrs, TSL_ATTR_transB, 0) != 0;
     float alpha = tsl_attrs_float(attrs, TSL_ATTR_alpha, 1);
@@ -165,7 +160,7 @@ static tslim_status expand_gemm(expander *e) {
     return e->inputs[7] == TSL_NONE ? TSLIM_OK : quantize_result(e, 7);
 }
 
-static tslim_status expand_binary(expander *e) {
+static tslim_status expand_binary(tsl_expander *e) {
     uint32_t operands[2];
     TSL_TRY(dequantize_operand(e, 0, NO_AXIS, &operands[0]));
     TSL_TRY(dequantize_operand(e, 3, NO_AXIS, &operands[1]));
@@ -173,14 +168,14 @@ static tslim_status expand_binary(expander *e) {
     return quantize_result(e, 6);
 }
 
-static tslim_status expand_unary(expander *e) {
+static tslim_status expand_unary(tsl_expander *e) {
     uint32_t operand;
     TSL_TRY(dequantize_operand(e, 0, NO_AXIS, &operand));
     TSL_TRY(replace(e, 1, &operand));
     return quantize_result(e, 3);
 }
 
-static tslim_status expand_pool(expander *e) {
+static tslim_status expand_pool(tsl_expander *e) {
     tsl_attrs *attrs = &e->graph->nodes[e->n].attrs;
     if (int_named(attrs, "channels_last", 0) != 0) return TSLIM_OK;
     remove_named(attrs, "channels_last");
@@ -188,7 +183,7 @@ static tslim_status expand_pool(expander *e) {
 }
 
 // Before opset 13 all axes from one on went together.
-static tslim_status expand_softmax(expander *e) {
+static tslim_status expand_softmax(tsl_expander *e) {
     tsl_attrs *attrs = &e->graph->nodes[e->n].attrs;
     bool whole = int_named(attrs, "opset", 13) < 13;
     if (whole != (e->graph->opset < 13) && tsl_attrs_int(attrs, TSL_ATTR_axis, -1) != -1) return TSLIM_OK;
@@ -197,7 +192,7 @@ static tslim_status expand_softmax(expander *e) {
 }
 
 // condition, then two values, then the result
-static tslim_status expand_where(expander *e) {
+static tslim_status expand_where(tsl_expander *e) {
     uint32_t operands[3] = {e->inputs[0]};
     TSL_TRY(dequantize_operand(e, 1, NO_AXIS, &operands[1]));
     TSL_TRY(dequantize_operand(e, 4, NO_AXIS, &operands[2]));
@@ -206,7 +201,7 @@ static tslim_status expand_where(expander *e) {
 }
 
 // The result's scale and zero point, then three for each operand: any number of them.
-static tslim_status expand_concat(expander *e) {
+static tslim_status expand_concat(tsl_expander *e) {
     const tsl_node *node = &e->graph->nodes[e->n];
     const uint32_t *inputs = node->inputs;
     uint32_t count = (node->n_inputs - 2) / 3;
@@ -222,7 +217,7 @@ static tslim_status expand_concat(expander *e) {
 }
 
 // The same operators as ONNX's.
-static tslim_status expand_linear(expander *e) {
+static tslim_status expand_linear(tsl_expander *e) {
     uint32_t count = e->inputs[2] == TSL_NONE ? 2 : 3, inputs[3] = {e->inputs[0], e->inputs[1], e->inputs[2]};
     TSL_REQUIRE(inputs[0] != TSL_NONE && inputs[1] != TSL_NONE, TSLIM_ERROR_BAD_FILE, "an operand is absent");
     return replace(e, count, inputs);
@@ -232,49 +227,28 @@ static tslim_status expand_linear(expander *e) {
 
 #define MICROSOFT "com.microsoft"
 
-static const struct {
-    const char *domain, *op_type;
-    tsl_op op;
-    tslim_status (*expand)(expander *e);
-} rules[] = {
-    {"", "QLinearConv", TSL_OP_CONV, expand_conv},
-    {"", "QLinearMatMul", TSL_OP_MATMUL, expand_matmul},
-    {MICROSOFT, "QLinearConv", TSL_OP_CONV, expand_conv},
-    {MICROSOFT, "QLinearAdd", TSL_OP_ADD, expand_binary},
-    {MICROSOFT, "QLinearMul", TSL_OP_MUL, expand_binary},
-    {MICROSOFT, "QLinearConcat", TSL_OP_CONCAT, expand_concat},
-    {MICROSOFT, "QLinearAveragePool", TSL_OP_AVERAGE_POOL, expand_pool},
-    {MICROSOFT, "QLinearGlobalAveragePool", TSL_OP_GLOBAL_AVERAGE_POOL, expand_pool},
-    {MICROSOFT, "QLinearReduceMean", TSL_OP_REDUCE_MEAN, expand_unary},
-    {MICROSOFT, "QLinearSigmoid", TSL_OP_SIGMOID, expand_unary},
-    {MICROSOFT, "QLinearLeakyRelu", TSL_OP_LEAKY_RELU, expand_unary},
-    {MICROSOFT, "QLinearSoftmax", TSL_OP_SOFTMAX, expand_softmax},
-    {MICROSOFT, "QLinearWhere", TSL_OP_WHERE, expand_where},
-    {MICROSOFT, "QGemm", TSL_OP_GEMM, expand_gemm},
-    {MICROSOFT, "MatMulIntegerToFloat", TSL_OP_MATMUL, expand_matmul_to_float},
-    {MICROSOFT, "DynamicQuantizeMatMul", TSL_OP_MATMUL, expand_dynamic_matmul},
-    {MICROSOFT, "QuantizeLinear", TSL_OP_QUANTIZE_LINEAR, expand_linear},
-    {MICROSOFT, "DequantizeLinear", TSL_OP_DEQUANTIZE_LINEAR, expand_linear},
-};
-
-static tslim_status expand_node(tslim_graph *graph, uint32_t n) {
-    const tsl_node *node = &graph->nodes[n];
-    if (node->op != TSL_OP_UNKNOWN || node->n_outputs != 1 || node->outputs[0] == TSL_NONE) return TSLIM_OK;
-    for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++) {
-        if (strcmp(node->op_type, rules[i].op_type) != 0 || strcmp(node->domain, rules[i].domain) != 0)
-            continue;
-        expander e = {.graph = graph, .n = n, .op = rules[i].op};
-        for (uint32_t k = 0; k < 16; k++) e.inputs[k] = k < node->n_inputs ? node->inputs[k] : TSL_NONE;
-        tslim_status status = rules[i].expand(&e);
-        return status == TSLIM_OK
-                   ? status
-                   : tsl_fail_prefix(status, "node '%.200s' (%s)", graph->nodes[n].name, rules[i].op_type);
-    }
-    return TSLIM_OK;
-}
+#define ANY UINT32_MAX // operands
 
 tslim_status tsl_onnx_expand_quantized(tslim_graph *graph) {
-    uint32_t n_nodes = graph->n_nodes; // what is added needs no visit
-    for (uint32_t n = 0; n < n_nodes; n++) TSL_TRY(expand_node(graph, n));
-    return TSLIM_OK;
+    static const tsl_expansion rules[] = {
+        {"", "QLinearConv", TSL_OP_CONV, ANY, 1, expand_conv},
+        {"", "QLinearMatMul", TSL_OP_MATMUL, ANY, 1, expand_matmul},
+        {MICROSOFT, "QLinearConv", TSL_OP_CONV, ANY, 1, expand_conv},
+        {MICROSOFT, "QLinearAdd", TSL_OP_ADD, ANY, 1, expand_binary},
+        {MICROSOFT, "QLinearMul", TSL_OP_MUL, ANY, 1, expand_binary},
+        {MICROSOFT, "QLinearConcat", TSL_OP_CONCAT, ANY, 1, expand_concat},
+        {MICROSOFT, "QLinearAveragePool", TSL_OP_AVERAGE_POOL, ANY, 1, expand_pool},
+        {MICROSOFT, "QLinearGlobalAveragePool", TSL_OP_GLOBAL_AVERAGE_POOL, ANY, 1, expand_pool},
+        {MICROSOFT, "QLinearReduceMean", TSL_OP_REDUCE_MEAN, ANY, 1, expand_unary},
+        {MICROSOFT, "QLinearSigmoid", TSL_OP_SIGMOID, ANY, 1, expand_unary},
+        {MICROSOFT, "QLinearLeakyRelu", TSL_OP_LEAKY_RELU, ANY, 1, expand_unary},
+        {MICROSOFT, "QLinearSoftmax", TSL_OP_SOFTMAX, ANY, 1, expand_softmax},
+        {MICROSOFT, "QLinearWhere", TSL_OP_WHERE, ANY, 1, expand_where},
+        {MICROSOFT, "QGemm", TSL_OP_GEMM, ANY, 1, expand_gemm},
+        {MICROSOFT, "MatMulIntegerToFloat", TSL_OP_MATMUL, ANY, 1, expand_matmul_to_float},
+        {MICROSOFT, "DynamicQuantizeMatMul", TSL_OP_MATMUL, ANY, 1, expand_dynamic_matmul},
+        {MICROSOFT, "QuantizeLinear", TSL_OP_QUANTIZE_LINEAR, ANY, 1, expand_linear},
+        {MICROSOFT, "DequantizeLinear", TSL_OP_DEQUANTIZE_LINEAR, ANY, 1, expand_linear},
+    };
+    return tsl_expand_nodes(graph, rules, sizeof(rules) / sizeof(rules[0]));
 }
