@@ -68,20 +68,13 @@ float tsl_expand_float(const tsl_expander *e, const char *name, float otherwise)
     return attr && attr->type == TSL_ATTR_TYPE_FLOAT ? attr->f : otherwise;
 }
 
-// Outputs 1 and 2 of normalizations, mean and deviation, are for training.
-static bool has_plain_outputs(const tsl_node *node, uint32_t most) {
-    if (node->n_outputs < 1 || node->n_outputs > most || node->outputs[0] == TSL_NONE) return false;
-    for (uint32_t i = 1; i < node->n_outputs && i < 3; i++)
-        if (node->outputs[i] != TSL_NONE) return false;
-    return true;
-}
-
 static tslim_status expand_node(tslim_graph *graph, uint32_t n, const tsl_expansion *rules, size_t n_rules) {
     const tsl_node *node = &graph->nodes[n];
     if (node->op != TSL_OP_UNKNOWN) return TSLIM_OK;
     for (size_t i = 0; i < n_rules; i++) {
         if (strcmp(node->op_type, rules[i].op_type) != 0 || strcmp(node->domain, rules[i].domain) != 0 ||
-            node->n_inputs > rules[i].most_inputs || !has_plain_outputs(node, rules[i].most_outputs))
+            node->n_inputs > rules[i].most_inputs || node->n_outputs < 1 ||
+            node->n_outputs > rules[i].most_outputs || node->outputs[0] == TSL_NONE)
             continue;
         tsl_expander e = {.graph = graph, .n = n, .op = rules[i].op, .attrs = node->attrs};
         for (uint32_t k = 0; k < TSL_EXPANDER_INPUTS; k++)

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#include "format/onnx_expand.h"
+#include "format/onnx_attention.h"
 
 // ---- Activations ----
 
@@ -160,6 +160,8 @@ static tslim_status expand_skip_normalization(tsl_expander *e) {
     tslim_graph *graph = e->graph;
     float epsilon = tsl_expand_float(e, "epsilon", 1e-12f);
     uint32_t sum, total = graph->nodes[e->n].n_outputs > 3 ? graph->nodes[e->n].outputs[3] : TSL_NONE;
+    for (uint32_t i = 1; i < 3 && i < graph->nodes[e->n].n_outputs; i++) // mean and deviation, for training
+        if (graph->nodes[e->n].outputs[i] != TSL_NONE) return TSLIM_OK;
     TSL_REQUIRE(
         e->inputs[0] != TSL_NONE && e->inputs[1] != TSL_NONE, TSLIM_ERROR_BAD_FILE, "an operand is absent");
     graph->nodes[e->n].n_outputs = 1;
@@ -187,6 +189,14 @@ tslim_status tsl_onnx_expand_fused(tslim_graph *graph) {
         {MICROSOFT, "FusedConv", TSL_OP_CONV, 4, 1, expand_conv},
         {MICROSOFT, "FusedGemm", TSL_OP_GEMM, 3, 1, expand_gemm},
         {MICROSOFT, "FusedMatMul", TSL_OP_MATMUL, 2, 1, expand_matmul},
+        {MICROSOFT, "Attention", TSL_OP_RESHAPE, 7, 1, tsl_onnx_expand_attention},
+        {MICROSOFT, "MultiHeadAttention", TSL_OP_RESHAPE, 8, 1, tsl_onnx_expand_multi_head_attention},
+        {MICROSOFT, "EmbedLayerNormalization", TSL_OP_LAYER_NORMALIZATION, 9, 3, tsl_onnx_expand_embeddings},
+        {MICROSOFT, "SimplifiedLayerNormalization", TSL_OP_MUL, 2, 1,
+            tsl_onnx_expand_simplified_normalization},
+        {"", "SimplifiedLayerNormalization", TSL_OP_MUL, 2, 1, tsl_onnx_expand_simplified_normalization},
+        {MICROSOFT, "SkipSimplifiedLayerNormalization", TSL_OP_MUL, 4, 4,
+            tsl_onnx_expand_skip_simplified_normalization},
         {MICROSOFT, "SkipLayerNormalization", TSL_OP_LAYER_NORMALIZATION, 5, 4, expand_skip_normalization},
     };
     return tsl_expand_nodes(graph, rules, sizeof(rules) / sizeof(rules[0]));

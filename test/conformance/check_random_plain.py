@@ -271,8 +271,69 @@ def skip_normalization():
                 tolerance=1e-4)
 
 
+def mask_of(batch, queries, keys):
+    kind = number(0, 3)
+    if kind == 0:
+        return None
+    if kind == 1:
+        return base.random.integers(1, keys + 1, [batch]).astype(np.int32)
+    mask = (base.random.random([batch, keys] if kind == 2 else [batch, queries, keys]) < 0.7).astype(np.int32)
+    mask[..., 0] = 1
+    return mask
+
+
+def attention():
+    batch, length, heads = number(1, 3), number(1, 6), number(1, 3)
+    given, width, value_width = number(1, 9), heads * number(1, 4), heads * number(1, 4)
+    sizes = [width, width, value_width] if chance(0.4) else None
+    columns = sum(sizes) if sizes else 3 * width
+    return Case("Attention", [("x", data([batch, length, given], np.float32)), ("w", data([given, columns], np.float32)),
+                              ("b", data([columns], np.float32)), ("m", mask_of(batch, length, length))],
+                domain=MICROSOFT, opset=pick(11, 13, 17), num_heads=heads, qkv_hidden_sizes=sizes, tolerance=1e-4,
+                unidirectional=pick(None, 1), scale=pick(None, 0.3), constant=["w", "b"])
+
+
+def multi_head_attention():
+    batch, length, keys, heads = number(1, 3), number(1, 6), number(1, 6), number(1, 3)
+    width, value_width = heads * number(1, 4), heads * number(1, 4)
+    bias = data([2 * width + value_width], np.float32) if chance(0.5) else None
+    mask = (base.random.random([batch, keys]) < 0.7).astype(np.int32) if chance(0.5) else None
+    if mask is not None:
+        mask[:, 0] = 1
+    scores = data([pick(1, batch), pick(1, heads), length, keys], np.float32) if chance(0.4) else None
+    return Case("MultiHeadAttention",
+                [("q", data([batch, length, width], np.float32)), ("k", data([batch, keys, width], np.float32)),
+                 ("v", data([batch, keys, value_width], np.float32)), ("b", bias), ("m", mask), ("s", scores)],
+                domain=MICROSOFT, opset=pick(13, 17), num_heads=heads, tolerance=1e-4, scale=pick(None, 0.3))
+
+
+def embeddings():
+    batch, length, width = number(1, 3), number(1, 6), number(2, 9)
+
+    def ids(limit):
+        return base.random.integers(0, limit, [batch, length]).astype(np.int32)
+
+    segments = chance(0.6)
+    return Case("EmbedLayerNormalization",
+                [("i", ids(7)), ("s", ids(2) if segments else None), ("w", data([7, width], np.float32)),
+                 ("p", data([9, width], np.float32)), ("t", data([2, width], np.float32) if segments else None),
+                 ("g", data([width], np.float32)), ("b", data([width], np.float32)), ("m", ids(2))],
+                domain=MICROSOFT, opset=pick(11, 13, 17), epsilon=1e-5, tolerance=1e-4, n_outputs=2)
+
+
+def simplified_normalization():
+    dims = [number(1, 3), number(1, 4), number(2, 9)]
+    skip = chance(0.5)
+    operands = [("x", data(dims, np.float32))] + ([("s", data(dims, np.float32))] if skip else [])
+    operands.append(("g", data(dims[-1:], np.float32)))
+    if skip and chance(0.5):
+        operands.append(("b", data(dims[-1:], np.float32)))
+    return Case("SkipSimplifiedLayerNormalization" if skip else "SimplifiedLayerNormalization", operands,
+                domain=MICROSOFT if skip else "", opset=pick(13, 17, 18), epsilon=1e-5, tolerance=1e-4)
+
+
 MAKERS = [gather_elements, gather_nd, scatter_elements, scatter_nd, top_k, one_hot, cum_sum, reverse_sequence, trilu,
           eye_like, einsum, det, loss, unary, clip, of_two, reduce, pad, split, gelus, fused_matmul, fused_conv, fused_gemm,
-          skip_normalization]
+          skip_normalization, attention, multi_head_attention, embeddings, simplified_normalization]
 
 sys.exit(base.main(MAKERS))
