@@ -38,7 +38,7 @@ static void declare_options(pruning *p) {
         {"--target-parameters", NULL, OPTION_REAL, &o->target_parameters, "F", "the same of the parameters",
             0.000001, 1, &p->parameters_given},
         {"--criterion", NULL, OPTION_TEXT, &p->criterion, "C",
-            "l1, l2, bn-scale, fpgm or random (default: l1)", 0, 0, NULL},
+            "l1, l2, bn-scale, fpgm, random or, with --data, reconstruction (default: l1)", 0, 0, NULL},
         {"--scope", NULL, OPTION_TEXT, &p->scope, "local|global",
             "rank within groups or over all (default: local)", 0, 0, NULL},
         {"--round", NULL, OPTION_COUNT, &p->round_to, "N", "channels that stay are a multiple (default: 8)",
@@ -51,7 +51,7 @@ static void declare_options(pruning *p) {
             NULL},
         {"--plan", NULL, OPTION_TEXT, &p->plan_file, "PLAN.json", "keep the plan", 0, 0, NULL},
         {"--dry-run", NULL, OPTION_SWITCH, &p->dry_run, NULL, "plan only", 0, 0, NULL});
-    add_preparation_options(tool);
+    add_data_options(tool, false);
 }
 
 // {"name": ratio, ...}; the names stay in the JSON.
@@ -184,6 +184,8 @@ static tslim_status work(pruning *p) {
     TRY(tool_start(tool, 1, 1));
     TRY(choose_options(p));
     TRY(tool_load(tool, tool->positional.items[0], &tool->graph));
+    if (tool->data.data) TRY(tool_open_data(tool, tool->graph, NULL, false));
+    p->options.data = tool->dataset;
     TRY(tslim_prune_plan_create(tool->graph, &p->options, &p->plan));
     cJSON *json = json_create(tool);
     tslim_status status = fill_plan(p, json);

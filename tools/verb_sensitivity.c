@@ -129,7 +129,7 @@ static tslim_status work(analysis *a) {
         {"--metric", NULL, OPTION_TEXT, &a->metric, "M",
             "top1, top5, loss, or distance of the outputs (default without labels)", 0, 0, NULL},
         {"--criterion", NULL, OPTION_TEXT, &a->criterion, "C",
-            "l1, l2, bn-scale, fpgm or random (default: l1)", 0, 0, NULL},
+            "l1, l2, bn-scale, fpgm, random or reconstruction (default: l1)", 0, 0, NULL},
         {"--batch", NULL, OPTION_COUNT, &a->batch, "N", "samples a run", 1, 65536, NULL},
         {"--shard", NULL, OPTION_TEXT, &a->shard, "I/N", "only each N-th point, from the I-th", 0, 0, NULL},
         {"--merge", NULL, OPTION_TEXTS, &a->merge, "A B...", "join the files of shards; no MODEL then", 0, 0,

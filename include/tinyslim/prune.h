@@ -3,7 +3,7 @@
 #ifndef TINYSLIM_PRUNE_H
 #define TINYSLIM_PRUNE_H
 
-#include <tinyslim/graph.h>
+#include <tinyslim/dataset.h>
 
 TSLIM_BEGIN_DECLS
 
@@ -48,10 +48,13 @@ typedef enum tslim_criterion {
     TSLIM_CRITERION_BN_SCALE =
         2, /**< |gamma| of its BatchNormalization (Liu et al., 2017, arXiv:1708.06519) */
     TSLIM_CRITERION_FPGM = 3, /**< distance to the other filters (He et al., 2019, arXiv:1811.00250) */
-    TSLIM_CRITERION_RANDOM = 4
+    TSLIM_CRITERION_RANDOM = 4,
+    /** What the layers that read the channel lose when they fit their weights anew: needs data. With global
+     * ranking, for each multiply-add saved. */
+    TSLIM_CRITERION_RECONSTRUCTION = 5
 } tslim_criterion;
 
-/** "l1", "l2", "bn-scale", "fpgm", "random": static. */
+/** "l1", "l2", "bn-scale", "fpgm", "random", "reconstruction": static. */
 TSLIM_API const char *tslim_criterion_name(tslim_criterion criterion);
 TSLIM_API tslim_status tslim_criterion_from_name(const char *name, tslim_criterion *criterion);
 
@@ -87,6 +90,9 @@ typedef struct tslim_prune_options {
     uint64_t seed; /**< for RANDOM */
     const tslim_input_shape *shapes;
     uint32_t n_shapes;
+    /** Samples for RECONSTRUCTION; for BN_SCALE, which then measures the standard deviation of what a layer
+     * makes where its BatchNormalization has been folded away. NULL: none. */
+    tslim_dataset *data;
 } tslim_prune_options;
 
 TSLIM_API void tslim_prune_options_init(tslim_prune_options *options);

@@ -6,7 +6,7 @@
 #include "base/rng.h"
 #include "prune/groups.h"
 
-static const char *const criterion_names[] = {"l1", "l2", "bn-scale", "fpgm", "random"};
+static const char *const criterion_names[] = {"l1", "l2", "bn-scale", "fpgm", "random", "reconstruction"};
 
 const char *tslim_criterion_name(tslim_criterion criterion) {
     return (unsigned)criterion < sizeof(criterion_names) / sizeof(criterion_names[0])
@@ -21,8 +21,8 @@ tslim_status tslim_criterion_from_name(const char *name, tslim_criterion *criter
         *criterion = (tslim_criterion)i;
         return TSLIM_OK;
     }
-    return tsl_fail(
-        TSLIM_ERROR_INVALID_ARGUMENT, "no criterion '%s': l1, l2, bn-scale, fpgm or random", name);
+    return tsl_fail(TSLIM_ERROR_INVALID_ARGUMENT,
+        "no criterion '%s': l1, l2, bn-scale, fpgm, random or reconstruction", name);
 }
 
 // ---- Filters: the slices of the weights along their output axis ----
@@ -188,17 +188,49 @@ static void add_random(const tslim_channel_groups *groups, uint64_t seed, sums *
     }
 }
 
-static tslim_status add_scores(const tslim_channel_groups *groups, tslim_criterion criterion, uint64_t seed,
-    double *scores, bool *fallback, sums *s) {
-    bool *wanted = fallback; // at first: the groups that the layers' weights score
-    if (criterion == TSLIM_CRITERION_RANDOM) add_random(groups, seed, s);
-    if (criterion == TSLIM_CRITERION_BN_SCALE) add_batch_normalizations(groups->atoms, scores, s);
+// Groups that have no scores yet.
+static bool find_unscored(const tslim_channel_groups *groups, const sums *s, bool *wanted) {
     bool any = false;
     for (uint32_t g = 0; g < groups->n_groups; g++) {
         wanted[g] = groups->groups[g].reason == NULL && s->count[groups->groups[g].units[0]] == 0;
         any |= wanted[g];
     }
-    tslim_criterion by_weights = criterion == TSLIM_CRITERION_BN_SCALE ? TSLIM_CRITERION_L1 : criterion;
+    return any;
+}
+
+typedef struct deviation_sums {
+    const tsl_atoms *atoms;
+    sums *s;
+} deviation_sums;
+
+static void add_deviations(void *user, const tsl_layer *layer, const double *deviations) {
+    deviation_sums *d = user;
+    add_normalized(d->atoms, layer->out, layer->n_out, deviations, d->s);
+}
+
+static tslim_status add_reconstruction(
+    const tslim_channel_groups *groups, tslim_dataset *data, bool *scored, sums *s) {
+    TSL_TRY(tsl_score_reconstruction(groups, data, s->score, scored));
+    for (uint32_t g = 0; g < groups->n_groups; g++)
+        for (uint32_t i = 0; i < groups->groups[g].n_units && scored[g]; i++)
+            s->count[groups->groups[g].units[i]] = 1;
+    return TSLIM_OK;
+}
+
+static tslim_status add_scores(const tslim_channel_groups *groups, tslim_criterion criterion, uint64_t seed,
+    tslim_dataset *data, double *scores, bool *fallback, sums *s) {
+    bool *wanted = fallback; // at first: the groups that the layers' weights score
+    bool falls_back = criterion == TSLIM_CRITERION_BN_SCALE || criterion == TSLIM_CRITERION_RECONSTRUCTION;
+    if (criterion == TSLIM_CRITERION_RANDOM) add_random(groups, seed, s);
+    if (criterion == TSLIM_CRITERION_RECONSTRUCTION) TSL_TRY(add_reconstruction(groups, data, wanted, s));
+    if (criterion == TSLIM_CRITERION_BN_SCALE) add_batch_normalizations(groups->atoms, scores, s);
+    bool any = find_unscored(groups, s, wanted);
+    if (any && data && criterion == TSLIM_CRITERION_BN_SCALE) {
+        deviation_sums d = {groups->atoms, s};
+        TSL_TRY(tsl_measure_deviations(groups, data, wanted, add_deviations, &d));
+        any = find_unscored(groups, s, wanted);
+    }
+    tslim_criterion by_weights = falls_back ? TSLIM_CRITERION_L1 : criterion;
     // Units that have scores keep them apart: only groups without any are touched.
     sums extra = {.score = tsl_allocate_zeroed(groups->ctx, s->score_bytes),
         .score_bytes = s->score_bytes,
@@ -212,7 +244,7 @@ static tslim_status add_scores(const tslim_channel_groups *groups, tslim_criteri
             s->score[root] = extra.score[root];
             s->count[root] = extra.count[root];
         }
-        fallback[g] = wanted[g] && criterion == TSLIM_CRITERION_BN_SCALE;
+        fallback[g] = wanted[g] && falls_back;
     }
     tsl_free(groups->ctx, extra.score, extra.score_bytes);
     tsl_free(groups->ctx, extra.count, extra.count_bytes);
@@ -220,7 +252,9 @@ static tslim_status add_scores(const tslim_channel_groups *groups, tslim_criteri
 }
 
 tslim_status tsl_score_units(const tslim_channel_groups *groups, tslim_criterion criterion, uint64_t seed,
-    double *scores, bool *fallback) {
+    tslim_dataset *data, double *scores, bool *fallback) {
+    TSL_REQUIRE(criterion != TSLIM_CRITERION_RECONSTRUCTION || data, TSLIM_ERROR_INVALID_ARGUMENT,
+        "criterion reconstruction needs data");
     const tsl_atoms *atoms = groups->atoms;
     size_t axis_bytes = longest_axis(atoms) * sizeof(double);
     sums s = {.score = scores,
@@ -230,7 +264,7 @@ tslim_status tsl_score_units(const tslim_channel_groups *groups, tslim_criterion
     double *axis = tsl_allocate(groups->ctx, axis_bytes);
     tslim_status status = s.count && axis ? TSLIM_OK : tsl_no_memory(axis_bytes);
     if (s.score_bytes) memset(scores, 0, s.score_bytes);
-    if (status == TSLIM_OK) status = add_scores(groups, criterion, seed, axis, fallback, &s);
+    if (status == TSLIM_OK) status = add_scores(groups, criterion, seed, data, axis, fallback, &s);
     for (uint32_t a = 0; status == TSLIM_OK && a < atoms->n_atoms; a++)
         if (s.count[a]) scores[a] /= s.count[a];
     tsl_free(groups->ctx, axis, axis_bytes);

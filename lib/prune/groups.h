@@ -3,6 +3,7 @@
 #ifndef TSL_PRUNE_GROUPS_H
 #define TSL_PRUNE_GROUPS_H
 
+#include <tinyslim/dataset.h>
 #include <tinyslim/prune.h>
 
 #include "prune/atoms.h"
@@ -35,7 +36,16 @@ uint64_t tsl_groups_removed_parameters(const tslim_channel_groups *groups, const
 
 // The importance of each unit, by root: the mean over the layers that make it, each layer's own mean being 1.
 // `fallback[g]` is set for a group whose units the criterion cannot score, which L1 then does.
+// `data` may be NULL where the criterion does not need it.
 tslim_status tsl_score_units(const tslim_channel_groups *groups, tslim_criterion criterion, uint64_t seed,
-    double *scores, bool *fallback);
+    tslim_dataset *data, double *scores, bool *fallback);
+
+// criteria_data.c. Scores by root, of the groups that can be scored; of the others none is touched.
+tslim_status tsl_score_reconstruction(
+    const tslim_channel_groups *groups, tslim_dataset *data, double *scores, bool *scored);
+// Calls with the standard deviations of what each layer makes that makes channels of a wanted group.
+typedef void (*tsl_deviation_callback)(void *user, const tsl_layer *layer, const double *deviations);
+tslim_status tsl_measure_deviations(const tslim_channel_groups *groups, tslim_dataset *data,
+    const bool *wanted, tsl_deviation_callback callback, void *user);
 
 #endif

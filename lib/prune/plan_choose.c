@@ -77,7 +77,7 @@ tslim_status tsl_order_units(const tslim_channel_groups *groups, uint32_t group,
 }
 
 // All groups together: each score divided by its group's mean, then each unit's place in the whole.
-static tslim_status rank_globally(chooser *c) {
+static tslim_status rank_globally(chooser *c, const bool *fallback) {
     uint32_t n_units = 0, next = 0;
     double total = 0, passed = 0;
     for (uint32_t g = 0; g < c->groups->n_groups; g++) n_units += c->groups->groups[g].n_units;
@@ -89,9 +89,13 @@ static tslim_status rank_globally(chooser *c) {
         const tsl_group *group = &c->groups->groups[g];
         double mean = 0;
         if (group->reason || c->excluded[g]) continue;
-        for (uint32_t i = 0; i < group->n_units; i++) mean += c->scores[group->units[i]] / group->n_units;
+        // Costs of reconstruction are comparable as they are; the weights' scores of others are not.
+        bool comparable = c->options->criterion == TSLIM_CRITERION_RECONSTRUCTION && !fallback[g];
+        for (uint32_t i = 0; i < group->n_units && !comparable; i++)
+            mean += c->scores[group->units[i]] / group->n_units;
         for (uint32_t i = 0; i < group->n_units; i++) {
-            double score = mean > 0 ? c->scores[group->units[i]] / mean : 1;
+            double score = comparable || mean <= 0 ? 1 : 1 / mean;
+            score = comparable || mean > 0 ? score * c->scores[group->units[i]] : 1;
             units[next] = (ranked){score, next, group->units[i], group->width};
             next++;
         }
@@ -244,7 +248,7 @@ static tslim_status meet_targets(const chooser *c, double low, double high, doub
 // ---- Together ----
 
 static tslim_status check_options(const tslim_prune_options *o) {
-    TSL_REQUIRE((unsigned)o->criterion <= TSLIM_CRITERION_RANDOM, TSLIM_ERROR_INVALID_ARGUMENT,
+    TSL_REQUIRE((unsigned)o->criterion <= TSLIM_CRITERION_RECONSTRUCTION, TSLIM_ERROR_INVALID_ARGUMENT,
         "criterion %d", (int)o->criterion);
     TSL_REQUIRE(o->ratio >= 0 && o->ratio < 1, TSLIM_ERROR_INVALID_ARGUMENT,
         "ratio %g: 0 up to but not including 1", o->ratio);
@@ -280,7 +284,10 @@ static tslim_status write_notes(chooser *c, const bool *fallback) {
             TSL_REQUIRE_MEMORY(text, 64);
             TSL_TRY(tsl_plan_note(c->plan, g, text));
         }
-        if (fallback[g]) TSL_TRY(tsl_plan_note(c->plan, g, "no BatchNormalization: scored by l1"));
+        if (fallback[g])
+            TSL_TRY(tsl_plan_note(c->plan, g,
+                c->options->criterion == TSLIM_CRITERION_BN_SCALE ? "no BatchNormalization: scored by l1"
+                                                                  : "no layer to reconstruct: scored by l1"));
         if (by_sensitivity(c) && !tsl_sensitivity_ratio_at(c->options->sensitivity, group->name, 0, &ignored))
             TSL_TRY(tsl_plan_note(c->plan, g, "not in the sensitivity analysis"));
     }
@@ -340,10 +347,11 @@ tslim_status tsl_plan_choose(tslim_prune_plan *plan, const tslim_prune_options *
     for (uint32_t g = 0; g < n_groups; g++) c.named[g] = NAN;
     TSL_TRY(exclude_groups(&c));
     TSL_TRY(name_ratios(&c));
-    TSL_TRY(tsl_score_units(plan->groups, options->criterion, options->seed, c.scores, fallback));
+    TSL_TRY(
+        tsl_score_units(plan->groups, options->criterion, options->seed, options->data, c.scores, fallback));
     for (uint32_t g = 0; g < n_groups; g++)
         TSL_TRY(tsl_order_units(plan->groups, g, c.scores, arena, &c.order[g]));
-    if (options->global) TSL_TRY(rank_globally(&c));
+    if (options->global) TSL_TRY(rank_globally(&c, fallback));
     c.layer_macs = tsl_groups_macs(plan->groups, plan->removed);
     TSL_TRY(write_notes(&c, fallback));
     return turn_dial(&c);

@@ -27,8 +27,8 @@ typedef struct tsl_repair_site {
 typedef struct tsl_cholesky {
     void *library;
     int32_t (*factorize)(int layout, char half, int32_t n, double *a, int32_t lda);
-    int32_t (*solve)(int layout, char half, int32_t n, int32_t n_right, const double *a, int32_t lda, double *b,
-        int32_t ldb);
+    int32_t (*solve)(int layout, char half, int32_t n, int32_t n_right, const double *a, int32_t lda,
+        double *b, int32_t ldb);
 } tsl_cholesky;
 // UNAVAILABLE where LAPACK is not installed.
 tslim_status tsl_cholesky_open(tsl_cholesky *cholesky);
@@ -117,6 +117,17 @@ tslim_status tsl_repair_product_run(
 void tsl_repair_product_clear(tsl_repair_product *product);
 
 // ---- repair_statistics.c, repair_fit.c ----
+
+typedef struct tsl_repair_moments {
+    double *mean, *deviation; // of each channel; one allocation
+    size_t bytes;
+} tsl_repair_moments;
+tslim_status tsl_repair_measure(
+    tslim_context *ctx, const float *rows, size_t n_rows, size_t width, tsl_repair_moments *moments);
+// The covariance of the patches of one group of channels: [depth][depth]. Takes their mean away from the
+// rows.
+tslim_status tsl_repair_covariance(
+    tsl_repair *repair, const tsl_repair_site *site, size_t group, tsl_repair_rows *rows, double *covariance);
 
 tslim_status tsl_repair_statistics(tsl_repair *repair, tsl_repair_site *site, tslim_repair_layer *result);
 tslim_status tsl_repair_least_squares(

@@ -30,6 +30,6 @@ bool tsl_cholesky_factorize(const tsl_cholesky *cholesky, size_t n, double *matr
 
 bool tsl_cholesky_solve(
     const tsl_cholesky *cholesky, size_t n, const double *factors, size_t n_right, double *right) {
-    return cholesky->solve(COLUMN_MAJOR, 'L', (int32_t)n, (int32_t)n_right, factors, (int32_t)n, right,
-               (int32_t)n) == 0;
+    return cholesky->solve(
+               COLUMN_MAJOR, 'L', (int32_t)n, (int32_t)n_right, factors, (int32_t)n, right, (int32_t)n) == 0;
 }

@@ -93,6 +93,30 @@ static tslim_status add_squares(fit *f) {
     return TSLIM_OK;
 }
 
+tslim_status tsl_repair_covariance(tsl_repair *repair, const tsl_repair_site *site, size_t group,
+    tsl_repair_rows *rows, double *covariance) {
+    size_t d = site->depth;
+    fit f = {.repair = repair, .site = site, .rows = *rows, .d = d, .gram = covariance};
+    f.padded = tsl_round_up(rows->capacity, TSL_REPAIR_BLOCK);
+    f.n_blocks = (rows->n_rows + TSL_REPAIR_BLOCK - 1) / TSL_REPAIR_BLOCK;
+    f.x = rows->x + group * f.padded * d;
+    tsl_arena_init(&f.arena, repair->ctx);
+    f.center = tsl_arena_array(&f.arena, d, sizeof(double));
+    f.block = tsl_arena_alloc_aligned(&f.arena, d * TSL_REPAIR_BLOCK * sizeof(float));
+    tslim_status status =
+        f.center && f.block ? TSLIM_OK : tsl_no_memory(d * TSL_REPAIR_BLOCK * sizeof(float));
+    if (status == TSLIM_OK)
+        status = tsl_repair_product_init(&f.squares, repair->ctx, (int64_t)d, TSL_REPAIR_BLOCK, (int64_t)d);
+    if (status == TSLIM_OK) {
+        center_columns(&f);
+        status = add_squares(&f);
+    }
+    for (size_t i = 0; i < d * d && status == TSLIM_OK; i++) covariance[i] /= (double)rows->n_rows;
+    tsl_repair_product_clear(&f.squares);
+    tsl_arena_clear(&f.arena);
+    return status;
+}
+
 static size_t first_channel(const fit *f, size_t group) {
     return group * f->m;
 }

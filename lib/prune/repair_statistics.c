@@ -6,12 +6,8 @@
 
 #include "prune/repair.h"
 
-typedef struct moments {
-    double *mean, *deviation; // one allocation
-    size_t bytes;
-} moments;
-
-static tslim_status measure(tslim_context *ctx, const float *rows, size_t n_rows, size_t width, moments *m) {
+tslim_status tsl_repair_measure(
+    tslim_context *ctx, const float *rows, size_t n_rows, size_t width, tsl_repair_moments *m) {
     m->bytes = 2 * width * sizeof(double);
     m->mean = tsl_allocate_zeroed(ctx, m->bytes);
     TSL_REQUIRE_MEMORY(m->mean, m->bytes);
@@ -35,8 +31,8 @@ static double factor(double ours, double theirs) {
     return ratio < 0.25 ? 0.25 : ratio > 4 ? 4 : ratio;
 }
 
-static tslim_status rescale(tsl_repair *repair, const tsl_repair_site *site, const moments *ours,
-    const moments *theirs, double *deviation) {
+static tslim_status rescale(tsl_repair *repair, const tsl_repair_site *site, const tsl_repair_moments *ours,
+    const tsl_repair_moments *theirs, double *deviation) {
     tsl_repair_weights w;
     TSL_TRY(tsl_repair_read_weights(repair, site, &w));
     for (size_t o = 0; o < site->width; o++) {
@@ -51,8 +47,8 @@ static tslim_status rescale(tsl_repair *repair, const tsl_repair_site *site, con
 }
 
 // Relative squared error as it is, and as it is with each channel rescaled.
-static void measure_errors(const tsl_repair_rows *rows, size_t width, const moments *ours,
-    const moments *theirs, tslim_repair_layer *result) {
+static void measure_errors(const tsl_repair_rows *rows, size_t width, const tsl_repair_moments *ours,
+    const tsl_repair_moments *theirs, tslim_repair_layer *result) {
     double before = 0, after = 0, variance = 0;
     for (size_t r = 0; r < rows->n_rows; r++)
         for (size_t c = 0; c < width; c++) {
@@ -73,13 +69,15 @@ tslim_status tsl_repair_statistics(tsl_repair *repair, tsl_repair_site *site, ts
         return TSLIM_OK;
     }
     tsl_repair_rows rows;
-    moments ours = {0}, theirs = {0};
+    tsl_repair_moments ours = {0}, theirs = {0};
     size_t bytes = site->width * sizeof(double);
     TSL_TRY(tsl_repair_sample(repair, site, TSL_REPAIR_VIEW_OWN, &rows));
     double *deviation = tsl_allocate(repair->ctx, bytes);
     tslim_status status = deviation ? TSLIM_OK : tsl_no_memory(bytes);
-    if (status == TSLIM_OK) status = measure(repair->ctx, rows.added, rows.n_rows, site->width, &ours);
-    if (status == TSLIM_OK) status = measure(repair->ctx, rows.y, rows.n_rows, site->width, &theirs);
+    if (status == TSLIM_OK)
+        status = tsl_repair_measure(repair->ctx, rows.added, rows.n_rows, site->width, &ours);
+    if (status == TSLIM_OK)
+        status = tsl_repair_measure(repair->ctx, rows.y, rows.n_rows, site->width, &theirs);
     if (status == TSLIM_OK) {
         measure_errors(&rows, site->width, &ours, &theirs, result);
         status = rescale(repair, site, &ours, &theirs, deviation);

@@ -138,8 +138,8 @@ static tslim_status measure_points(analysis *a) {
 static tslim_status check_options(const tslim_sensitivity_options *o, tslim_dataset *dataset) {
     TSL_REQUIRE(o->struct_size == sizeof(*o), TSLIM_ERROR_INVALID_ARGUMENT,
         "sensitivity options: struct_size %u, not %zu", o->struct_size, sizeof(*o));
-    TSL_REQUIRE(
-        (unsigned)o->metric <= TSLIM_SENSITIVITY_DISTANCE && (unsigned)o->criterion <= TSLIM_CRITERION_RANDOM,
+    TSL_REQUIRE((unsigned)o->metric <= TSLIM_SENSITIVITY_DISTANCE &&
+                    (unsigned)o->criterion <= TSLIM_CRITERION_RECONSTRUCTION,
         TSLIM_ERROR_INVALID_ARGUMENT, "metric %d, criterion %d", (int)o->metric, (int)o->criterion);
     TSL_REQUIRE(o->metric == TSLIM_SENSITIVITY_DISTANCE || tslim_dataset_has_labels(dataset),
         TSLIM_ERROR_INVALID_ARGUMENT,
@@ -214,7 +214,8 @@ static tslim_status set_up(analysis *a) {
         return tsl_no_memory(n_atoms * sizeof(double));
     for (uint32_t g = 0; g < a->groups->n_groups; g++)
         if (!a->groups->groups[g].reason) a->prunable[a->n_prunable++] = g;
-    TSL_TRY(tsl_score_units(a->groups, a->options->criterion, a->options->seed, a->scores, fallback));
+    TSL_TRY(
+        tsl_score_units(a->groups, a->options->criterion, a->options->seed, a->dataset, a->scores, fallback));
     TSL_TRY(new_result(a));
     return resume(a);
 }

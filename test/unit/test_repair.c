@@ -339,6 +339,96 @@ static void test_network(void **state) {
     tslim_dataset_destroy(images);
 }
 
+// ---- Criteria that look at data ----
+
+static tslim_prune_plan *plan_by(const tslim_graph *graph, tslim_criterion criterion, double ratio) {
+    tslim_prune_options options;
+    tslim_prune_plan *plan;
+    tslim_prune_options_init(&options);
+    options.criterion = criterion;
+    options.ratio = ratio;
+    options.round_to = 1;
+    options.shallow_ratio = 1;
+    options.data = samples;
+    assert_ok(tslim_prune_plan_create(graph, &options, &plan));
+    return plan;
+}
+
+static tslim_prune_plan_group first_group(const tslim_prune_plan *plan) {
+    tslim_prune_plan_group group = {.struct_size = sizeof(group)};
+    assert_ok(tslim_prune_plan_group_info(plan, 0, &group));
+    return group;
+}
+
+// Channel 4 is a large copy of channel 1: one of the two goes first, however large their weights, and not the
+// other, which is needed then.
+static void test_reconstruction(void **state) {
+    (void)state;
+    tslim_graph *original = pair_of_layers(14);
+    float *w = weights_of(original, "a", 1), *bias = weights_of(original, "a", 2);
+    for (int i = 0; i < 3; i++) w[4 * 3 + i] = 3 * w[1 * 3 + i];
+    bias[4] = 3 * bias[1];
+    tslim_prune_plan *plan = plan_by(original, TSLIM_CRITERION_RECONSTRUCTION, 1.0 / 6);
+    tslim_prune_plan_group group = first_group(plan);
+    assert_int_equal(group.pruned, 1);
+    assert_true(group.pruned_channels[0] == 1 || group.pruned_channels[0] == 4);
+    tslim_prune_plan_destroy(plan);
+    plan = plan_by(original, TSLIM_CRITERION_RECONSTRUCTION, 0.5);
+    group = first_group(plan);
+    uint32_t copies = 0;
+    for (uint32_t i = 0; i < group.pruned; i++)
+        copies += group.pruned_channels[i] == 1 || group.pruned_channels[i] == 4;
+    assert_int_equal(group.pruned, 3);
+    assert_int_equal(copies, 1);
+    tslim_prune_plan_destroy(plan);
+    tslim_prune_options options;
+    tslim_prune_options_init(&options);
+    options.criterion = TSLIM_CRITERION_RECONSTRUCTION;
+    options.ratio = 0.5;
+    assert_int_equal(tslim_prune_plan_create(original, &options, &plan), TSLIM_ERROR_INVALID_ARGUMENT);
+    tslim_graph_destroy(original);
+}
+
+// Every layer's kind goes through the elimination: depthwise, grouped, residual, flattened.
+static void test_reconstruction_of_network(void **state) {
+    (void)state;
+    tslim_graph *graph;
+    tslim_dataset *before = samples;
+    samples =
+        samples_create(ctx, "input", 40, 3, (const int64_t[]){3, SMALL_NETWORK_SIZE, SMALL_NETWORK_SIZE});
+    assert_ok(small_network_create(ctx, 1, &graph));
+    tslim_prune_plan *plan = plan_by(graph, TSLIM_CRITERION_RECONSTRUCTION, 0.5);
+    assert_ok(tslim_prune(graph, plan));
+    tslim_prune_plan_destroy(plan);
+    tslim_graph_destroy(graph);
+    tslim_dataset_destroy(samples);
+    samples = before;
+}
+
+// Without BatchNormalization the measured deviation says what gamma would: the channel that varies least
+// goes, though its weights are not the smallest.
+static void test_measured_deviation(void **state) {
+    (void)state;
+    builder b;
+    uint32_t x = start(&b, 15);
+    x = build_unary(&b, TSL_OP_RELU, build_conv(&b, "a", x, 6, 1, 1, 1, true));
+    x = build_unary(&b, TSL_OP_RELU, build_conv(&b, "b", x, 6, 1, 1, 1, true));
+    build_output(&b, build_conv(&b, "c", x, 4, 1, 1, 1, true));
+    float *w = weights_of(b.graph, "a", 1), *next = weights_of(b.graph, "b", 1);
+    weights_of(b.graph, "a", 2)[2] = -100; // cut off always: what reads it does not vary
+    for (int i = 0; i < 3; i++) w[2 * 3 + i] *= 2;
+    for (int i = 0; i < 6; i++) next[3 * 6 + i] = i == 2 ? 10.0f : 0.001f;
+    tslim_prune_plan *plan = plan_by(b.graph, TSLIM_CRITERION_BN_SCALE, 1.0 / 6);
+    tslim_prune_plan_group group = {.struct_size = sizeof(group)};
+    assert_ok(tslim_prune_plan_group_info(plan, 1, &group));
+    assert_string_equal(group.name, "b");
+    assert_int_equal(group.pruned, 1);
+    assert_int_equal(group.pruned_channels[0], 3);
+    assert_string_equal(group.note, "");
+    tslim_prune_plan_destroy(plan);
+    tslim_graph_destroy(b.graph);
+}
+
 // ---- What does not go together ----
 
 static void check_refused(tslim_graph *graph, const tslim_graph *teacher, const char *told) {
@@ -407,6 +497,9 @@ int main(void) {
         cmocka_unit_test(test_dead_channel),
         cmocka_unit_test(test_statistics),
         cmocka_unit_test(test_network),
+        cmocka_unit_test(test_reconstruction),
+        cmocka_unit_test(test_reconstruction_of_network),
+        cmocka_unit_test(test_measured_deviation),
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_options),
     };
