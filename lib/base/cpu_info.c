@@ -84,6 +84,11 @@ bool tsl_cpu_has_vbmi(void) {
     return tslim_isa_available(TSLIM_ISA_AVX512) && __get_cpuid_count(7, 0, &a, &b, &c, &d) && (c >> 1 & 1);
 }
 
+bool tsl_cpu_has_vpclmulqdq(void) {
+    uint32_t a, b, c, d;
+    return tslim_isa_available(TSLIM_ISA_AVX512) && __get_cpuid_count(7, 0, &a, &b, &c, &d) && (c >> 10 & 1);
+}
+
 const char *tslim_cpu_name(void) {
     static _Thread_local char name[49];
     uint32_t words[12] = {0};
@@ -115,6 +120,10 @@ const char *tslim_cpu_name(void) {
 
 bool tslim_isa_available(tslim_isa isa) {
     return isa == TSLIM_ISA_PORTABLE || isa == TSLIM_ISA_DEFAULT;
+}
+
+bool tsl_cpu_has_vpclmulqdq(void) {
+    return false;
 }
 
 bool tsl_cpu_has_vbmi(void) {

@@ -10,5 +10,7 @@ tslim_isa tsl_isa_best(void);
 
 // AVX-512 VBMI, which some processors with AVX-512 VNNI lack: an extra of that level, not one of its own.
 bool tsl_cpu_has_vbmi(void);
+// Carry-less multiplication of vectors of 64 bytes.
+bool tsl_cpu_has_vpclmulqdq(void);
 
 #endif

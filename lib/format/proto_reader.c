@@ -88,14 +88,20 @@ static bool decode_varints(pb_istream_t *stream, const pb_field_t *field, void *
     return true;
 }
 
+// All that the stream holds: one number, or a packed list. Files are little-endian, as all processors are
+// that use the weights in them where they lie.
 static bool decode_floats(pb_istream_t *stream, const pb_field_t *field, void **arg) {
     (void)field;
-    float value = 0;
-    if (!pb_decode_fixed32(stream, &value)) return false;
-    float *element = append(*arg, sizeof(*element));
-    if (!element) return false;
-    *element = value;
-    return true;
+    tsl_numbers *numbers = *arg;
+    const size_t count = stream->bytes_left / sizeof(float);
+    if (count == 0) return false;
+    numbers->element_size = sizeof(float);
+    if (!tsl_grow(
+            numbers->proto->ctx, &numbers->data, &numbers->capacity, numbers->count + count, sizeof(float)))
+        return tsl_proto_failed(numbers->proto, tsl_no_memory((numbers->count + count) * sizeof(float)));
+    float *to = (float *)numbers->data + numbers->count;
+    numbers->count += count;
+    return pb_read(stream, (pb_byte_t *)to, count * sizeof(float));
 }
 
 static bool decode_doubles(pb_istream_t *stream, const pb_field_t *field, void **arg) {

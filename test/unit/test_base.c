@@ -104,6 +104,19 @@ static void test_crc(void **state) {
     (void)state;
     assert_int_equal(tsl_crc32(0, "123456789", 9), 0xcbf43926u); // the check value of CRC-32
     assert_int_equal(tsl_crc32(tsl_crc32(0, "1234", 4), "56789", 5), 0xcbf43926u);
+    // Bit by bit, over lengths that vectors take and lengths that they leave, in one piece and in two.
+    static uint8_t bytes[10000];
+    for (size_t i = 0; i < sizeof(bytes); i++) bytes[i] = (uint8_t)(i * i * 31 + i / 7);
+    for (size_t size = 3900; size <= sizeof(bytes); size += 61) {
+        const size_t first = size % 5 ? size % 4500 : 0;
+        uint32_t wanted = UINT32_MAX;
+        for (size_t i = 0; i < size; i++) {
+            wanted ^= bytes[i];
+            for (int bit = 0; bit < 8; bit++) wanted = wanted >> 1 ^ (wanted & 1 ? 0xedb88320u : 0);
+        }
+        uint32_t crc = tsl_crc32(tsl_crc32(0, bytes, first), bytes + first, size - first);
+        assert_int_equal(crc, ~wanted);
+    }
 }
 
 static void test_file(void **state) {
