@@ -45,6 +45,10 @@ tslim_status tsl_optimize(tslim_graph *graph, tsl_evaluate_node evaluate, void *
     TSL_TRY(TSL_VERIFY(graph));
     TSL_TRY(tsl_pass_remove_dead(graph));
     TSL_TRY(TSL_VERIFY(graph));
-    for (uint32_t i = 0; i < graph->n_bodies; i++) TSL_TRY(tsl_optimize(graph->bodies[i], evaluate, user));
+    for (uint32_t i = 0; i < graph->n_bodies; i++) {
+        tslim_status status = tsl_optimize(graph->bodies[i], evaluate, user);
+        // A branch may not fit the shapes at hand and never be taken with them: it stays as far as it came.
+        if (status != TSLIM_ERROR_INVALID_ARGUMENT) TSL_TRY(status);
+    }
     return TSLIM_OK;
 }
