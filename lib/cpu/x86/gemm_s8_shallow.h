@@ -10,7 +10,11 @@
 
 #include "cpu/x86/vector.h"
 
-#define TSL_SHALLOW_GROUPS 64 // at most
+#define TSL_SHALLOW_GROUPS 256 // at most
+// Of more weights than this, which come from further away, the next panels' are better fetched ahead: up to
+// so many groups only.
+#define TSL_SHALLOW_BYTES ((size_t)32 * 1024)
+#define TSL_SHALLOW_FEW_GROUPS 64
 #define TSL_SHALLOW_SUMS 12
 #define TSL_SHALLOW_PARTS (TSL_SHALLOW_SUMS / 4) // that are finished at once
 
@@ -30,8 +34,9 @@ typedef struct shallow_panels {
 static inline bool set_shallow(const tsl_gemm_s8_args *g, shallow_panels *p) {
     p->g = g;
     p->depth = g->n_taps * g->k4;
-    if (!g->c_s8 || g->finish || g->a_sum || p->depth < TSL_SHALLOW_PARTS || p->depth > TSL_SHALLOW_GROUPS)
-        return false;
+    const size_t bytes = (g->n + TSL_PANEL - 1) / TSL_PANEL * g->panel_stride;
+    const size_t most = bytes <= TSL_SHALLOW_BYTES ? TSL_SHALLOW_GROUPS : TSL_SHALLOW_FEW_GROUPS;
+    if (!g->c_s8 || g->finish || g->a_sum || p->depth < TSL_SHALLOW_PARTS || p->depth > most) return false;
     size_t i = 0;
     for (size_t t = 0; t < g->n_taps; t++)
         for (size_t k = 0; k < g->k4; k++) p->group[i++] = g->tap[t] + (ptrdiff_t)(TSL_K_GROUP * k);
