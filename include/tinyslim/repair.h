@@ -64,6 +64,15 @@ TSLIM_API void tslim_repair_options_init(tslim_repair_options *options);
 TSLIM_API tslim_status tslim_repair(tslim_graph *graph, const tslim_graph *teacher, tslim_dataset *dataset,
     const tslim_repair_options *options);
 
+/**
+ * Puts BatchNormalization back behind each Conv and ConvTranspose that has a bias and none (it was folded
+ * into them): gamma and beta are the measured standard deviation and mean of what the layer makes, and its
+ * weights are divided accordingly. Outputs stay what they were, to rounding. `n_restored` may be NULL. On
+ * failure the graph is as before.
+ */
+TSLIM_API tslim_status tslim_graph_restore_batchnorm(
+    tslim_graph *graph, tslim_dataset *dataset, uint32_t *n_restored);
+
 TSLIM_END_DECLS
 
 #endif

@@ -50,7 +50,7 @@ typedef struct tsl_repair {
     tsl_atoms *atoms; // of the teacher
     tslim_channel_groups *groups;
     tsl_cholesky cholesky;
-    const uint8_t *removed; // by root of the teacher's atoms
+    uint8_t *removed; // by root of the teacher's atoms
     tsl_repair_site *sites;
     uint32_t n_sites;
     uint32_t *site_of; // of each node; TSL_NONE
@@ -58,8 +58,9 @@ typedef struct tsl_repair {
 
 // ---- repair_match.c ----
 
-// Which of the teacher's atoms are gone: by the plan, or by looking for the teacher's filters. `samples` say
-// at which shapes.
+// Follows the teacher's channels, at the shapes of the samples; none is gone.
+tslim_status tsl_repair_find_channels(tsl_repair *repair);
+// Which of the teacher's atoms are gone: by the plan, or by looking for the teacher's filters.
 tslim_status tsl_repair_match(tsl_repair *repair);
 // The teacher's channels that are left of a value, in order. INVALID_ARGUMENT where the teacher has no value
 // of this name, or where their number is not `width`.

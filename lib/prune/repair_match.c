@@ -148,18 +148,21 @@ static tslim_status sample_shapes(tsl_repair *repair, tslim_input_shape **result
     return TSLIM_OK;
 }
 
-tslim_status tsl_repair_match(tsl_repair *repair) {
+tslim_status tsl_repair_find_channels(tsl_repair *repair) {
     tslim_input_shape *shapes;
     uint32_t n_shapes;
     TSL_TRY(sample_shapes(repair, &shapes, &n_shapes));
     TSL_TRY(tslim_channel_groups_find(repair->teacher, shapes, n_shapes, &repair->groups));
     repair->atoms = repair->groups->atoms;
-    uint8_t *removed = tsl_arena_array(&repair->arena, (size_t)repair->atoms->n_atoms + 1, 1);
-    TSL_REQUIRE_MEMORY(removed, repair->atoms->n_atoms);
-    TSL_TRY(repair->options->plan ? match_by_plan(repair, repair->options->plan, removed)
-                                  : match_by_weights(repair, removed));
-    repair->removed = removed;
+    repair->removed = tsl_arena_array(&repair->arena, (size_t)repair->atoms->n_atoms + 1, 1);
+    TSL_REQUIRE_MEMORY(repair->removed, repair->atoms->n_atoms);
     return TSLIM_OK;
+}
+
+tslim_status tsl_repair_match(tsl_repair *repair) {
+    TSL_TRY(tsl_repair_find_channels(repair));
+    return repair->options->plan ? match_by_plan(repair, repair->options->plan, repair->removed)
+                                 : match_by_weights(repair, repair->removed);
 }
 
 tslim_status tsl_repair_kept(tsl_repair *repair, const char *node, const char *value, bool last_axis,

@@ -429,6 +429,40 @@ static void test_measured_deviation(void **state) {
     tslim_graph_destroy(b.graph);
 }
 
+// ---- BatchNormalization ----
+
+// Folded by hand: what comes back has the deviation and mean of each channel, and the outputs are the same.
+static void test_restore_batchnorm(void **state) {
+    (void)state;
+    builder b;
+    uint32_t x = start(&b, 16), restored = 0;
+    x = build_unary(&b, TSL_OP_RELU, build_conv(&b, "a", x, 6, 3, 1, 1, true));
+    x = build_unary(&b, TSL_OP_RELU, build_batch_norm(&b, build_conv(&b, "b", x, 6, 3, 1, 6, false)));
+    x = build_conv_transpose(&b, "c", x, 4, 2, 2);
+    build_output(&b, build_conv(&b, "d", x, 3, 1, 1, 1, false));
+    weights_of(b.graph, "a", 2)[1] = 7;
+    memset(weights_of(b.graph, "a", 1) + 2 * 27, 0, 27 * sizeof(float)); // a channel that never changes
+    tslim_graph *graph;
+    assert_ok(tslim_graph_clone(b.graph, &graph));
+    assert_ok(tslim_graph_restore_batchnorm(graph, samples, &restored));
+    assert_int_equal(restored, 2); // not behind what is normalized, nor where there is no bias
+    assert_true(distance(b.graph, graph) < 1e-11);
+    const tsl_node *node = &graph->nodes[tsl_graph_find_node(graph, "a.batchnorm")];
+    const float *gamma = tsl_node_input(graph, node, 1)->data, *beta = tsl_node_input(graph, node, 2)->data;
+    const float *w = weights_of(b.graph, "a", 1);
+    for (int c = 0; c < 6; c++) {
+        double squares =
+            0; // the samples are normally distributed: the variance is the sum of squares, but for borders
+        for (int i = 0; i < 27; i++) squares += (double)w[c * 27 + i] * (double)w[c * 27 + i];
+        if (c != 2) assert_true(fabs((double)gamma[c] / sqrt(squares) - 0.9) < 0.2);
+        assert_true(fabs((double)beta[c] - (double)weights_of(b.graph, "a", 2)[c]) < 0.2);
+    }
+    assert_ok(tslim_graph_restore_batchnorm(graph, samples, &restored));
+    assert_int_equal(restored, 0);
+    tslim_graph_destroy(graph);
+    tslim_graph_destroy(b.graph);
+}
+
 // ---- What does not go together ----
 
 static void check_refused(tslim_graph *graph, const tslim_graph *teacher, const char *told) {
@@ -500,6 +534,7 @@ int main(void) {
         cmocka_unit_test(test_reconstruction),
         cmocka_unit_test(test_reconstruction_of_network),
         cmocka_unit_test(test_measured_deviation),
+        cmocka_unit_test(test_restore_batchnorm),
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_options),
     };
