@@ -563,6 +563,18 @@ static void test_binary_rows(void **unused) {
         FOR_LEVELS(for (size_t i = 0; i < ROWS * (MOST + GAP); i++) y[i] = y_s8[i] = 7; f->binary_f32(&all);
                    f->binary_s8(&all_s8); assert_memory_equal(y, wanted, sizeof(y));
                    assert_memory_equal(y_s8, wanted_s8, sizeof(y_s8));)
+        // In place: over operand a.
+        all_s8.y = y_s8;
+        all_s8.a = y_s8;
+        for (size_t i = 0; i < ROWS * (MOST + GAP); i++) wanted_s8[i] = q[0][i];
+        for (size_t r = 0; r < count; r++) {
+            one_s8.a = q[0] + r * row;
+            one_s8.b = q[1] + (same ? 0 : r * row);
+            one_s8.y = wanted_s8 + r * row;
+            portable()->binary_s8(&one_s8);
+        }
+        FOR_LEVELS(memcpy(y_s8, q[0], sizeof(y_s8)); f->binary_s8(&all_s8);
+                   assert_memory_equal(y_s8, wanted_s8, sizeof(y_s8));)
     }
 }
 
