@@ -2,6 +2,8 @@
 // With several samples in a batch, each layer's result for all of them leaves the caches before the next
 // layer reads it. Where weights are less than that, a run of nodes is taken through for one sample after the
 // other: values that are made and read within it have room for one, which stays in the caches.
+// With several threads each takes samples of its own, where that divides the batch evenly: then no layer is
+// too little work to share.
 //
 // It needs nothing but that each node treats the first axis index by index. Whether that is a batch does not
 // matter.
@@ -148,19 +150,46 @@ static int64_t find_samples(const tslim_graph *graph) {
     return tsl_shape_is_static(shape) && shape->rank > 0 ? shape->dims[0] : 1;
 }
 
+// How many threads take samples; 0: it is better to share each layer. A caller's own threads run no loops
+// within loops.
+static uint32_t find_lanes(const tslim_context *ctx, int64_t samples) {
+    const int64_t threads = ctx->n_threads;
+    if (threads == 1) return 1;
+    bool even = samples % threads == 0 || samples >= 4 * threads;
+    return even && !ctx->parallel_for ? ctx->n_threads : 0;
+}
+
+static tslim_status reserve_operands(tsl_plan *plan) {
+    const tslim_graph *graph = plan->graph;
+    for (uint32_t n = 0; n < graph->n_nodes; n++) {
+        uint32_t operands = graph->nodes[n].n_inputs + graph->nodes[n].n_outputs;
+        if (plan->loop_of[n] != 0 && operands > plan->most_operands) plan->most_operands = operands;
+    }
+    const size_t count = (size_t)plan->most_operands * plan->n_lanes;
+    plan->operands = tsl_arena_array(&plan->arena, count, sizeof(*plan->operands));
+    TSL_REQUIRE_MEMORY(plan->operands, count * sizeof(*plan->operands));
+    return TSLIM_OK;
+}
+
 tslim_status tsl_plan_find_loops(tsl_plan *plan) {
     const tslim_graph *graph = plan->graph;
     const int64_t samples = find_samples(graph);
+    const uint32_t lanes = find_lanes(plan->ctx, samples);
+    const tsl_batch_choice choice = plan->env->batches;
+    const bool wanted =
+        samples > 1 && choice != TSL_BATCHES_WHOLE && (lanes > 0 || choice == TSL_BATCHES_BY_SAMPLE);
+    plan->n_lanes = wanted && lanes > 0 ? lanes : 1;
     plan->loop_of = tsl_arena_array(&plan->arena, graph->n_nodes, sizeof(*plan->loop_of));
     plan->loops = tsl_arena_array(&plan->arena, (size_t)graph->n_nodes / 2 + 1, sizeof(*plan->loops));
     TSL_REQUIRE_MEMORY(plan->loop_of && plan->loops ? plan : NULL, graph->n_nodes * sizeof(*plan->loops));
     plan->n_loops = 1; // the first stands for none
-    for (uint32_t n = 0; n < graph->n_nodes && samples > 1 && plan->env->batches != TSL_BATCHES_WHOLE; n++) {
+    for (uint32_t n = 0; n < graph->n_nodes && wanted; n++) {
         tsl_plan_loop loop;
         n = find_best(plan, n, samples, &loop);
         if (loop.end < loop.begin + 2) continue;
         for (uint32_t i = loop.begin; i < loop.end; i++) plan->loop_of[i] = plan->n_loops;
         plan->loops[plan->n_loops++] = loop;
     }
-    return TSLIM_OK;
+    if (plan->n_loops == 1) plan->n_lanes = 1;
+    return reserve_operands(plan);
 }

@@ -2,6 +2,7 @@
 // Making, binding and running a plan.
 #include "plan/plan.h"
 
+#include <stdatomic.h>
 #include <string.h>
 #include <time.h>
 
@@ -180,16 +181,23 @@ static uint64_t now(void) {
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-static tslim_status run_step(tsl_plan *plan, tsl_plan_step *step, int64_t sample) {
+// The borders that this step is the first to need: of values of one sample, in this lane's memory, or of
+// others.
+static void make_borders(const tsl_plan *plan, const tsl_plan_step *step, bool one_sample, uint32_t lane) {
     const tsl_node *node = &plan->graph->nodes[step->node];
     for (uint32_t i = 0; step->clear_border && i < node->n_outputs; i++) {
         uint32_t output = node->outputs[i];
         if (output == TSL_NONE || !tsl_plan_makes_border(plan, step->node, output)) continue;
         uint32_t whole = plan->values[output].whole;
-        // Where there is room for all samples, it is made for all at once.
-        if (sample > 0 && !plan->values[whole].one_sample) continue;
-        clear_border(&plan->values[whole].tensor, plan->graph->values[whole].quant.zero_point);
+        if (plan->values[whole].one_sample != one_sample) continue;
+        tsl_tensor tensor = plan->values[whole].tensor;
+        tensor.data = (uint8_t *)tensor.data + lane * plan->lane_bytes;
+        clear_border(&tensor, plan->graph->values[whole].quant.zero_point);
     }
+}
+
+static tslim_status run_step(tsl_plan *plan, tsl_plan_step *step) {
+    make_borders(plan, step, false, 0);
     if (step->control) return tsl_control_run(step->control, step->inputs, step->outputs);
     if (!step->kernel.run) return TSLIM_OK;
     tsl_run run = {.ctx = plan->ctx,
@@ -207,62 +215,100 @@ static void take_found(tsl_plan *plan, const tsl_plan_step *step) {
         if (node->outputs[i] != TSL_NONE) plan->values[node->outputs[i]].tensor = step->outputs[i];
 }
 
-typedef struct watch {
+static void count_time(tsl_plan_step *step, uint64_t taken) {
+    step->nanoseconds += taken;
+    if (step->runs++ == 0 || taken < step->least_nanoseconds) step->least_nanoseconds = taken;
+}
+
+// ---- Sample by sample ----
+
+typedef struct loop_task {
+    tsl_plan *plan;
+    const tsl_plan_loop *loop;
     bool profile;
-    tsl_after_step after;
-    void *user;
-} watch;
+    atomic_int status; // of a sample that failed
+} loop_task;
 
-// `rest`: samples that the step runs for after this one.
-static tslim_status watch_step(
-    tsl_plan *plan, tsl_plan_step *step, int64_t sample, int64_t rest, const watch *w) {
-    uint64_t start = w->profile ? now() : 0;
-    tslim_status status = run_step(plan, step, sample);
-    if (status != TSLIM_OK) return tsl_fail_prefix(status, "node '%s'", step->step.name);
-    if (step->finds_shape) take_found(plan, step);
-    if (w->profile) {
-        step->of_this_run = now() - start + (sample > 0 ? step->of_this_run : 0);
-        if (rest > 0) return TSLIM_OK;
-        step->nanoseconds += step->of_this_run;
-        if (step->runs++ == 0 || step->of_this_run < step->least_nanoseconds)
-            step->least_nanoseconds = step->of_this_run;
+static void describe_operands(const tsl_plan *plan, const uint32_t *ids, const tsl_tensor *described,
+    uint32_t count, const ptrdiff_t *strides, int64_t sample, uint32_t lane, tsl_tensor *operands) {
+    for (uint32_t i = 0; i < count; i++) {
+        operands[i] = described[i];
+        if (ids[i] == TSL_NONE) continue;
+        ptrdiff_t offset = plan->values[ids[i]].one_sample ? (ptrdiff_t)(lane * plan->lane_bytes)
+                                                           : (ptrdiff_t)sample * strides[i];
+        if (offset != 0) operands[i].data = (uint8_t *)operands[i].data + offset;
     }
-    return w->after ? w->after(w->user, plan, step) : TSLIM_OK;
 }
 
-static void move_operands(const tsl_plan_step *step, int64_t samples) {
-    for (uint32_t i = 0; i < step->step.n_inputs; i++)
-        if (step->strides[i] != 0)
-            step->inputs[i].data = (uint8_t *)step->inputs[i].data + samples * step->strides[i];
-    const ptrdiff_t *strides = step->strides + step->step.n_inputs;
-    for (uint32_t i = 0; i < step->step.n_outputs; i++)
-        if (strides[i] != 0) step->outputs[i].data = (uint8_t *)step->outputs[i].data + samples * strides[i];
+static tslim_status run_step_of_sample(tsl_plan *plan, tsl_plan_step *step, int64_t sample, uint32_t lane) {
+    const tsl_node *node = &plan->graph->nodes[step->node];
+    tsl_tensor *inputs = plan->operands + (size_t)lane * plan->most_operands,
+               *outputs = inputs + node->n_inputs;
+    make_borders(plan, step, true, lane);
+    if (!step->kernel.run) return TSLIM_OK;
+    describe_operands(plan, node->inputs, step->inputs, node->n_inputs, step->strides, sample, lane, inputs);
+    describe_operands(plan, node->outputs, step->outputs, node->n_outputs, step->strides + node->n_inputs,
+        sample, lane, outputs);
+    tsl_run run = {.ctx = plan->ctx,
+        .kernel = &step->kernel,
+        .inputs = inputs,
+        .outputs = outputs,
+        .found = outputs,
+        .scratch = step->scratch + lane * plan->lane_bytes};
+    return step->kernel.run(&run);
 }
 
-static tslim_status run_loop(
-    tsl_plan *plan, tsl_plan_step *steps, const tsl_plan_loop *loop, const watch *w) {
-    const uint32_t count = loop->end - loop->begin;
-    tslim_status status = TSLIM_OK;
-    int64_t sample = 0;
-    for (; sample < loop->samples && status == TSLIM_OK; sample++) {
-        for (uint32_t i = 0; i < count && status == TSLIM_OK; i++)
-            status = watch_step(plan, &steps[i], sample, loop->samples - 1 - sample, w);
-        for (uint32_t i = 0; i < count; i++) move_operands(&steps[i], 1);
+static void run_samples(void *data, size_t begin, size_t end, uint32_t lane) {
+    loop_task *task = data;
+    tsl_plan *plan = task->plan;
+    for (size_t sample = begin; sample < end; sample++)
+        for (uint32_t n = task->loop->begin; n < task->loop->end; n++) {
+            tsl_plan_step *step = &plan->steps[n];
+            uint64_t start = task->profile ? now() : 0;
+            tslim_status status = run_step_of_sample(plan, step, (int64_t)sample, lane);
+            if (status != TSLIM_OK) {
+                atomic_store(&task->status, status);
+                return;
+            }
+            if (task->profile) step->of_this_run += now() - start;
+        }
+}
+
+// While profiling, one thread takes all samples, and the others help it within each step.
+static tslim_status run_loop(tsl_plan *plan, const tsl_plan_loop *loop, bool profile) {
+    loop_task task = {.plan = plan, .loop = loop, .profile = profile, .status = TSLIM_OK};
+    const size_t samples = (size_t)loop->samples;
+    for (uint32_t n = loop->begin; n < loop->end; n++) {
+        make_borders(plan, &plan->steps[n], false, 0);
+        plan->steps[n].of_this_run = 0;
     }
-    for (uint32_t i = 0; i < count; i++) move_operands(&steps[i], -sample);
-    return status;
+    if (plan->n_lanes > 1 && !profile)
+        tsl_parallel_for(plan->ctx, samples, 1, run_samples, &task);
+    else
+        run_samples(&task, 0, samples, 0);
+    for (uint32_t n = loop->begin; profile && n < loop->end; n++)
+        count_time(&plan->steps[n], plan->steps[n].of_this_run);
+    tslim_status status = (tslim_status)atomic_load(&task.status);
+    if (status == TSLIM_OK) return status;
+    return tsl_fail(status, "nodes '%s' to '%s' failed for a sample of the batch",
+        plan->steps[loop->begin].step.name, plan->steps[loop->end - 1].step.name);
 }
 
 tslim_status tsl_plan_run(tsl_plan *plan, bool profile, tsl_after_step after, void *user) {
-    const watch w = {.profile = profile, .after = after, .user = user};
-    for (uint32_t s = 0; s < plan->n_steps;) {
-        const tsl_plan_loop *loop = &plan->loops[plan->loop_of[plan->steps[s].node]];
+    for (uint32_t s = 0; s < plan->n_steps; s++) {
+        tsl_plan_step *step = &plan->steps[s];
+        const tsl_plan_loop *loop = &plan->loops[plan->loop_of[step->node]];
         if (loop != plan->loops) {
-            TSL_TRY(run_loop(plan, &plan->steps[s], loop, &w));
-            s += loop->end - loop->begin;
-        } else {
-            TSL_TRY(watch_step(plan, &plan->steps[s++], 0, 0, &w));
+            TSL_TRY(run_loop(plan, loop, profile));
+            s = loop->end - 1;
+            continue;
         }
+        uint64_t start = profile ? now() : 0;
+        tslim_status status = run_step(plan, step);
+        if (status != TSLIM_OK) return tsl_fail_prefix(status, "node '%s'", step->step.name);
+        if (step->finds_shape) take_found(plan, step);
+        if (profile) count_time(step, now() - start);
+        if (after) TSL_TRY(after(user, plan, step));
     }
     for (uint32_t i = 0; i < plan->graph->n_outputs; i++)
         plan->results[i] = plan->values[plan->graph->outputs[i]].tensor;

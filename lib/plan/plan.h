@@ -66,6 +66,10 @@ struct tsl_plan {
     tsl_plan_loop *loops; // from 1 on
     uint32_t *loop_of; // of each node; 0: none
     uint32_t n_loops;
+    uint32_t n_lanes; // threads that take samples, each with memory of its own for values of one sample
+    size_t lane_bytes;
+    tsl_tensor *operands; // of the step that a lane runs: most_operands for each
+    uint32_t most_operands;
     tsl_plan_patch *patches;
     uint32_t n_patches;
     size_t bytes; // of activations and scratch

@@ -117,6 +117,16 @@ tslim_status tsl_plan_memory(tsl_plan *plan) {
     TSL_REQUIRE(p.end <= plan->ctx->limits.arena_bytes, TSLIM_ERROR_LIMIT,
         "activations need %zu bytes, the limit is %llu", p.end,
         (unsigned long long)plan->ctx->limits.arena_bytes);
-    plan->bytes = p.end;
+    plan->bytes = plan->lane_bytes = p.end;
+    if (plan->n_lanes == 1) return TSLIM_OK;
+    // Memory of the same layout for each lane. What is not of one sample lies in the first one's alone.
+    size_t lane, all;
+    if (!tsl_align_size(p.end, 4096, &lane) || !tsl_mul_size(lane, plan->n_lanes, &all) ||
+        all > plan->ctx->limits.arena_bytes) {
+        plan->n_lanes = 1;
+        return TSLIM_OK;
+    }
+    plan->lane_bytes = lane;
+    plan->bytes = all;
     return TSLIM_OK;
 }

@@ -257,9 +257,22 @@ static void test_session(void **state) {
     tslim_graph_destroy(b.graph);
 }
 
+static int set_up_threads(uint32_t n_threads) {
+    tslim_context_options options;
+    tslim_context_options_init(&options);
+    options.n_threads = n_threads;
+    return tslim_context_create(&options, &ctx) == TSLIM_OK ? 0 : -1;
+}
+
 static int set_up(void **state) {
     (void)state;
-    return tslim_context_create(NULL, &ctx) == TSLIM_OK ? 0 : -1;
+    return set_up_threads(1);
+}
+
+// As many as there are samples in a batch: each takes some.
+static int set_up_many(void **state) {
+    (void)state;
+    return set_up_threads(3);
 }
 
 static int tear_down(void **state) {
@@ -274,5 +287,10 @@ int main(void) {
         cmocka_unit_test(test_int8),
         cmocka_unit_test(test_session),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    const struct CMUnitTest threaded[] = {
+        cmocka_unit_test(test_float),
+        cmocka_unit_test(test_int8),
+    };
+    int failed = cmocka_run_group_tests(tests, set_up, tear_down);
+    return failed + cmocka_run_group_tests(threaded, set_up_many, tear_down);
 }
