@@ -78,6 +78,10 @@ static tslim_status work(quantizing *q) {
         {"--equalize", NULL, OPTION_SWITCH, &q->equalize, NULL,
             "bring the channels of a value to one range, where that helps (the default)", 0, 0, NULL},
         {"--no-equalize", NULL, OPTION_SWITCH, &q->keep_channels, NULL, "leave channels as they are", 0, 0,
+            NULL},
+        {"--bias-correction", NULL, OPTION_SWITCH, &q->correct_biases, NULL,
+            "biases take back what rounded weights add on average (the default)", 0, 0, NULL},
+        {"--no-bias-correction", NULL, OPTION_SWITCH, &q->keep_biases, NULL, "leave biases as they are", 0, 0,
             NULL});
     add_preparation_options(tool);
     TRY(tool_start(tool, 1, 1));

@@ -6,13 +6,11 @@
 
 #include "quant/quantizer.h"
 
-// Noise to signal at the output that INT8 may come to: 20 dB.
-#define ALLOWED_NOISE 1e-2
-// Less than this part of it is not worth a float node.
-#define LEAST_NOISE (ALLOWED_NOISE / 20)
+// Noise to signal at the output that INT8 may come to: 30 dB.
+#define ALLOWED_NOISE 1e-3
 // The share of the multiply-adds, and of the weights, that may stay in float for that: a fully connected layer has little
 // work and most of the file.
-#define MACS_BUDGET 0.05
+#define MACS_BUDGET 0.01
 #define WEIGHTS_BUDGET 0.1
 
 typedef struct candidate {
@@ -65,7 +63,7 @@ tslim_status tsl_keep_costly(tsl_quantizer *q, const char **reasons) {
     }
     for (uint32_t i = 0; i < count && noise > ALLOWED_NOISE; i++) {
         const candidate *c = &candidates[i];
-        if (c->noise < LEAST_NOISE || spent_macs + c->macs > MACS_BUDGET * macs ||
+        if (c->noise < TSL_NEGLIGIBLE_NOISE || spent_macs + c->macs > MACS_BUDGET * macs ||
             spent_weights + c->weights > WEIGHTS_BUDGET * weights)
             continue;
         spent_macs += c->macs;

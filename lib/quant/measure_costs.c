@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What INT8 costs, product by product: the float network runs with one product in INT8 and all others as they
-// are, and its outputs are compared with those of the float network. Ranges tell how finely a value is
-// rounded; this tells how much that matters.
+// What INT8 costs: the float network runs with some products in INT8 and all others as they are, and its
+// outputs are compared with those of the float network. Ranges tell how finely a value is rounded; this tells
+// how much that matters.
 #include <string.h>
 
 #include "base/checked.h"
@@ -67,7 +67,7 @@ static tslim_status run_reference(meter *m) {
     return TSLIM_OK;
 }
 
-// ---- One product ----
+// ---- A network of both ----
 
 static tslim_status add_differences(
     const meter *m, const tsl_runner *runner, uint64_t run, tsl_difference_sums *sums) {
@@ -107,9 +107,10 @@ static tslim_status compare_runs(meter *m, tsl_runner *runner, double *noise) {
     return TSLIM_OK;
 }
 
-static tslim_status measure_product(meter *m, uint32_t node, double *noise) {
+// With the products of `in_int8` alone in INT8.
+static tslim_status measure_graph(meter *m, const bool *in_int8, double *noise) {
     tslim_graph *quantized;
-    TSL_TRY(tsl_quantize_alone(m->graph, m->calibration, m->seen, node, &quantized));
+    TSL_TRY(tsl_quantize_only(m->graph, m->calibration, m->seen, in_int8, &quantized));
     tsl_runner runner = {0};
     tsl_runner_options options = {.batch = m->reference.batch};
     tslim_status status = tsl_runner_init(&runner, quantized, m->dataset, &options);
@@ -133,31 +134,60 @@ static tslim_status count_macs(const meter *m, tslim_graph **measured) {
     return tslim_graph_measure(*measured, shapes, m->reference.n_inputs, &totals);
 }
 
-static tslim_status measure_products(
-    meter *m, const bool *is_product, const tslim_graph *measured, tslim_progress progress, void *user) {
-    uint64_t done = 0, total = 0;
-    for (uint32_t n = 0; n < m->graph->n_nodes; n++) total += is_product[n];
-    for (uint32_t n = 0; n < m->graph->n_nodes; n++) {
-        if (!is_product[n]) continue;
-        double noise;
-        TSL_TRY(measure_product(m, n, &noise));
-        TSL_TRY(tsl_calibration_add_cost(
-            m->calibration, m->graph->nodes[n].name, noise, measured->nodes[n].macs));
-        if (progress && !progress(user, "products", ++done, total))
-            return tsl_fail(TSLIM_ERROR_CANCELLED, "measuring was cancelled");
-    }
+// ---- Groups ----
+
+// Products side by side. Powers of errors add up: where a group loses next to nothing none of its products
+// does, and it is not looked at more closely.
+typedef struct search {
+    meter *m;
+    const tslim_graph *measured; // knows the multiply-adds
+    uint32_t *products;
+    uint32_t count, done;
+    bool *in_int8; // of each node
+    tslim_progress progress;
+    void *user;
+} search;
+
+static tslim_status add_costs(search *s, uint32_t first, uint32_t count, double noise) {
+    const tslim_graph *graph = s->m->graph;
+    for (uint32_t i = first; i < first + count; i++)
+        TSL_TRY(tsl_calibration_add_cost(s->m->calibration, graph->nodes[s->products[i]].name, noise / count,
+            s->measured->nodes[s->products[i]].macs));
+    s->done += count;
+    if (s->progress && !s->progress(s->user, "products", s->done, s->count))
+        return tsl_fail(TSLIM_ERROR_CANCELLED, "measuring was cancelled");
     return TSLIM_OK;
 }
 
+// Halves a group until it is negligible or one product: as deep as the logarithm of their number.
+static tslim_status measure_group(search *s, uint32_t first, uint32_t count) {
+    double noise;
+    for (uint32_t i = first; i < first + count; i++) s->in_int8[s->products[i]] = true;
+    tslim_status status = measure_graph(s->m, s->in_int8, &noise);
+    for (uint32_t i = first; i < first + count; i++) s->in_int8[s->products[i]] = false;
+    TSL_TRY(status);
+    if (count == 1 || noise <= TSL_NEGLIGIBLE_NOISE) return add_costs(s, first, count, noise);
+    TSL_TRY(measure_group(s, first, count / 2));
+    return measure_group(s, first + count / 2, count - count / 2);
+}
+
 static tslim_status measure_all(meter *m, tslim_progress progress, void *user) {
-    bool *is_product = tsl_allocate_zeroed(m->ctx, m->graph->n_nodes);
-    TSL_REQUIRE_MEMORY(is_product, m->graph->n_nodes);
+    uint32_t n_nodes = m->graph->n_nodes;
+    bool *is_product = tsl_arena_array(&m->arena, n_nodes, sizeof(bool));
+    search s = {.m = m,
+        .products = tsl_arena_array(&m->arena, n_nodes, sizeof(uint32_t)),
+        .in_int8 = tsl_arena_array(&m->arena, n_nodes, sizeof(bool)),
+        .progress = progress,
+        .user = user};
+    TSL_REQUIRE_MEMORY(is_product && s.products && s.in_int8 ? m : NULL, n_nodes * sizeof(uint32_t));
+    TSL_TRY(tsl_find_int8_products(m->graph, m->calibration, m->seen, is_product));
+    for (uint32_t n = 0; n < n_nodes; n++)
+        if (is_product[n]) s.products[s.count++] = n;
     tslim_graph *measured = NULL;
-    tslim_status status = tsl_find_int8_products(m->graph, m->calibration, m->seen, is_product);
-    if (status == TSLIM_OK) status = count_macs(m, &measured);
-    if (status == TSLIM_OK) status = measure_products(m, is_product, measured, progress, user);
+    tslim_status status = count_macs(m, &measured);
+    s.measured = measured;
+    if (status == TSLIM_OK && s.count > 0) status = measure_group(&s, 0, s.count);
     tslim_graph_destroy(measured);
-    tsl_free(m->ctx, is_product, m->graph->n_nodes);
     return status;
 }
 

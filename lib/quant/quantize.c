@@ -77,9 +77,9 @@ static tslim_status choose(tsl_quantizer *q) {
     const char **reasons = tsl_arena_array(&q->arena, q->n_nodes, sizeof(*reasons));
     TSL_REQUIRE_MEMORY(reasons, q->n_nodes * sizeof(*reasons));
     exclude_nodes(q, reasons);
-    for (uint32_t n = 0; n < q->n_nodes && q->only != TSL_NONE; n++)
-        if (n != q->only && tsl_is_product(q->graph->nodes[n].op)) reasons[n] = "another is measured";
-    if (q->only == TSL_NONE) TSL_TRY(tsl_keep_costly(q, reasons));
+    for (uint32_t n = 0; n < q->n_nodes && q->allowed; n++)
+        if (!q->allowed[n] && tsl_is_product(q->graph->nodes[n].op)) reasons[n] = "others are measured";
+    if (!q->allowed) TSL_TRY(tsl_keep_costly(q, reasons));
     TSL_TRY(tsl_choose_precision(q, reasons));
     tsl_find_chains(q);
     return tsl_choose_scales(q);
@@ -138,10 +138,11 @@ tslim_status tslim_quantize(tslim_graph *graph, const tslim_calibration *calibra
         "the graph is optimized or quantized already: quantize the model that it was made from");
     tslim_quantize_options options;
     TSL_TRY(read_options(given, &options));
-    tsl_quantizer q = {.calibration = calibration,
+    tsl_quantizer q = {
+        .calibration = calibration,
         .symmetric = options.symmetric != 0,
         .keep_biases = options.keep_biases != 0,
-        .only = TSL_NONE};
+    };
     TSL_TRY(tslim_graph_clone(graph, &q.graph));
     tsl_arena_init(&q.arena, graph->ctx);
     tslim_quantize_note *notes = NULL;
@@ -156,11 +157,11 @@ tslim_status tslim_quantize(tslim_graph *graph, const tslim_calibration *calibra
     return status;
 }
 
-// ---- One product at a time ----
+// ---- Some products only ----
 
-tslim_status tsl_quantize_alone(const tslim_graph *optimized, const tslim_calibration *calibration,
-    const tsl_seen *seen, uint32_t product, tslim_graph **quantized) {
-    tsl_quantizer q = {.calibration = calibration, .seen = seen, .only = product};
+tslim_status tsl_quantize_only(const tslim_graph *optimized, const tslim_calibration *calibration,
+    const tsl_seen *seen, const bool *in_int8, tslim_graph **quantized) {
+    tsl_quantizer q = {.calibration = calibration, .seen = seen, .allowed = in_int8};
     TSL_TRY(tslim_graph_clone(optimized, &q.graph));
     tsl_arena_init(&q.arena, optimized->ctx);
     tslim_status status = prepare(&q);
@@ -179,7 +180,7 @@ tslim_status tsl_quantize_alone(const tslim_graph *optimized, const tslim_calibr
 
 tslim_status tsl_find_int8_products(const tslim_graph *optimized, const tslim_calibration *calibration,
     const tsl_seen *seen, bool *is_product) {
-    tsl_quantizer q = {.calibration = calibration, .seen = seen, .only = TSL_NONE};
+    tsl_quantizer q = {.calibration = calibration, .seen = seen};
     TSL_TRY(tslim_graph_clone(optimized, &q.graph));
     tsl_arena_init(&q.arena, optimized->ctx);
     tslim_status status = prepare(&q);

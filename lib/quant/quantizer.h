@@ -41,7 +41,7 @@ typedef struct tsl_quantizer {
     bool keep_biases; // they are not corrected
     const char **excluded; // names of nodes that stay in float; NULL: gone
     uint32_t n_excluded;
-    uint32_t only; // the one product that may run in INT8; TSL_NONE: all may
+    const bool *allowed; // of each node, whether a product may run in INT8; NULL: all may
 } tsl_quantizer;
 
 static inline bool tsl_runs_in_int8(const tsl_quantizer *q, uint32_t node) {
@@ -57,6 +57,9 @@ bool tsl_has_int8_reader(const tsl_quantizer *q, uint32_t value);
 // True for nodes whose INT8 output has the scale of their first input, because it only moves or picks
 // elements.
 bool tsl_keeps_scale(const tsl_node *node);
+
+// Noise to signal at the outputs that is not worth a float node.
+#define TSL_NEGLIGIBLE_NOISE 5e-4
 
 // Gives products whose costs were measured and are too high a reason to stay in float.
 tslim_status tsl_keep_costly(tsl_quantizer *q, const char **reasons);
@@ -82,10 +85,10 @@ bool tsl_constant_suits_int8(const tsl_value *value);
 tslim_status tsl_convert(tsl_quantizer *q);
 
 // For measuring. Which nodes of an optimized (and equalized) graph are products that may run in INT8; and a
-// quantized copy of the graph with one of them alone in INT8.
+// quantized copy of the graph with none but those of `in_int8`.
 tslim_status tsl_find_int8_products(const tslim_graph *optimized, const tslim_calibration *calibration,
     const tsl_seen *seen, bool *is_product);
-tslim_status tsl_quantize_alone(const tslim_graph *optimized, const tslim_calibration *calibration,
-    const tsl_seen *seen, uint32_t product, tslim_graph **quantized);
+tslim_status tsl_quantize_only(const tslim_graph *optimized, const tslim_calibration *calibration,
+    const tsl_seen *seen, const bool *in_int8, tslim_graph **quantized);
 
 #endif
