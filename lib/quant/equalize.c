@@ -10,7 +10,7 @@
 
 // The noise must become smaller by these factors: a multiplication behind a function is work, one within
 // weights is none.
-#define LEAST_GAIN_INSERTED 1.1
+#define LEAST_GAIN_INSERTED 4
 #define LEAST_GAIN_FOLDED 1.02
 
 typedef struct equalizer {
