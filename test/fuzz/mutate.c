@@ -36,19 +36,31 @@ static void fail(const char *what) {
 
 // ---- Seeds of mutations ----
 
-enum { SEED_ONNX, SEED_FLOAT, SEED_PACKED, SEED_INT8, SEED_BODIES, SEED_BODIES_ONNX, SEED_COUNT };
+enum {
+    SEED_ONNX,
+    SEED_FLOAT,
+    SEED_PACKED,
+    SEED_INT8,
+    SEED_BODIES,
+    SEED_BODIES_ONNX,
+    SEED_ELSEWHERE,
+    SEED_ELSEWHERE_ONNX,
+    SEED_COUNT
+};
 
 static fuzz_bytes seeds[SEED_COUNT];
 
 static void make_seeds(const char *folder) {
-    static const char *const names[SEED_COUNT] = {"onnx", "float", "packed", "int8", "bodies", "bodies.onnx"};
+    static const char *const names[SEED_COUNT] = {
+        "onnx", "float", "packed", "int8", "bodies", "bodies.onnx", "elsewhere", "elsewhere.onnx"};
     for (int i = 0; i < SEED_COUNT; i++) {
         current_kind = names[i];
         char path[4096];
-        bool onnx = i == SEED_ONNX || i == SEED_BODIES_ONNX;
+        bool onnx = i == SEED_ONNX || i == SEED_BODIES_ONNX || i == SEED_ELSEWHERE_ONNX;
         snprintf(path, sizeof(path), "%s/seed.%s", folder, onnx ? "onnx" : "tslim");
-        bool written = i >= SEED_BODIES ? fuzz_write_seed_with_bodies(path)
-                                        : fuzz_write_seed(path, i >= SEED_PACKED, i == SEED_INT8);
+        bool written = i >= SEED_ELSEWHERE ? fuzz_write_seed_from_elsewhere(path)
+                       : i >= SEED_BODIES  ? fuzz_write_seed_with_bodies(path)
+                                           : fuzz_write_seed(path, i >= SEED_PACKED, i == SEED_INT8);
         if (!written || !fuzz_read_file(path, &seeds[i])) fail("a model to start from cannot be made");
         fuzz_outcome outcome = fuzz_exercise(&seeds[i], NULL, 0);
         if (outcome.failed || outcome.status != TSLIM_OK || !outcome.ran)

@@ -10,6 +10,7 @@
 #include "format/tslim_layout.h"
 #include "fuzz/mutations.h"
 #include "support/control_models.h"
+#include "support/quantized_network.h"
 #include "support/small_network.h"
 
 #define SAMPLES 4
@@ -72,6 +73,17 @@ bool fuzz_write_seed_with_bodies(const char *path) {
         status = tslim_graph_save_file(graph, path, TSLIM_FORMAT_FROM_NAME);
         tslim_graph_destroy(graph);
     }
+    if (status != TSLIM_OK) fprintf(stderr, "%s\n", tslim_context_message(context));
+    tslim_context_destroy(context);
+    return status == TSLIM_OK;
+}
+
+bool fuzz_write_seed_from_elsewhere(const char *path) {
+    tslim_context *context;
+    if (fuzz_context_create(&context) != TSLIM_OK) return false;
+    tslim_graph *graph = quantized_network_create(context);
+    tslim_status status = tslim_graph_save_file(graph, path, TSLIM_FORMAT_FROM_NAME);
+    tslim_graph_destroy(graph);
     if (status != TSLIM_OK) fprintf(stderr, "%s\n", tslim_context_message(context));
     tslim_context_destroy(context);
     return status == TSLIM_OK;

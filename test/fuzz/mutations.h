@@ -11,6 +11,8 @@
 bool fuzz_write_seed(const char *path, bool optimized, bool quantized);
 // A model with a loop, branches and a size that a run finds.
 bool fuzz_write_seed_with_bodies(const char *path);
+// One that was quantized elsewhere.
+bool fuzz_write_seed_from_elsewhere(const char *path);
 bool fuzz_read_file(const char *path, fuzz_bytes *file);
 
 // Some bytes changed, removed or repeated; then the checksums of a .tslim file are made right.
