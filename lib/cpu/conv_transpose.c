@@ -4,6 +4,7 @@
 // (o + pad) mod stride = residue: each such phase is an ordinary convolution that writes every stride-th row.
 #include <string.h>
 
+#include "base/checked.h"
 #include "cpu/bundle.h"
 #include "cpu/conv.h"
 #include "cpu/product_plain.h"
@@ -108,6 +109,87 @@ static tslim_status add_phases(const tsl_prepare *p, tsl_conv *conv, const size_
     return TSLIM_OK;
 }
 
+// ---- Each channel by itself, with weights that are computed: the gradient of a depthwise convolution ----
+
+typedef struct depthwise_task {
+    const tsl_conv *conv;
+    const tsl_conv_phase *phase;
+    const char *a;
+    char *c;
+    const float *w, *bias;
+} depthwise_task;
+
+static size_t padded_channels(const tsl_conv *conv) {
+    return tsl_round_up(conv->weights.geometry.groups, TSL_PANEL);
+}
+
+// [kernel position, phase by phase][channel]
+static float *pack_depthwise(const tsl_conv *conv, const tsl_run *run) {
+    const tsl_pack_geometry *g = &conv->weights.geometry;
+    const float *weights = run->inputs[1].data;
+    const size_t padded = padded_channels(conv);
+    float *packed = (float *)(void *)(run->scratch + conv->weights.scratch);
+    size_t at[2] = {0, 0};
+    memset(packed, 0, g->n_taps * padded * sizeof(float));
+    for (size_t tap = 0; tap < g->n_taps; tap++) {
+        const size_t position = at[0] * g->taps.kernel[1] + at[1];
+        for (size_t c = 0; c < g->groups; c++) packed[tap * padded + c] = weights[c * g->n_taps + position];
+        tsl_taps_next(&g->taps, at);
+    }
+    return packed;
+}
+
+// An item is a row of one phase's outputs.
+static void run_depthwise_rows(void *data, size_t begin, size_t end, uint32_t worker) {
+    (void)worker;
+    const depthwise_task *t = data;
+    const tsl_product *product = &t->phase->product;
+    const tsl_rows *rows = &product->rows;
+    tsl_depthwise_f32_args args = {.a_pixel = rows->a[2],
+        .tap = product->taps,
+        .n_taps = product->n_taps,
+        .pixels = rows->count[2],
+        .channels = t->conv->weights.geometry.groups,
+        .w = t->w + product->first_tap * padded_channels(t->conv),
+        .c_pixel = rows->c[2],
+        .bias = t->bias,
+        .lo = t->conv->coefficients.lo,
+        .hi = t->conv->coefficients.hi};
+    for (size_t item = begin; item < end; item++) {
+        const ptrdiff_t n = (ptrdiff_t)(item / rows->count[1]), row = (ptrdiff_t)(item % rows->count[1]);
+        args.a = (const float *)(const void *)(t->a + n * rows->a[0] + row * rows->a[1]);
+        args.c = (float *)(void *)(t->c + n * rows->c[0] + row * rows->c[1]);
+        t->conv->weights.functions->depthwise_f32(&args);
+    }
+}
+
+static tslim_status run_depthwise(const tsl_run *run) {
+    const tsl_conv *conv = run->kernel->state;
+    const char *a = tsl_stage_read(&conv->input, run, &run->inputs[0]);
+    char *c = tsl_stage_write(&conv->output, run, &run->outputs[0]);
+    depthwise_task task = {.conv = conv,
+        .w = pack_depthwise(conv, run),
+        .bias = tsl_coefficients_bias(&conv->coefficients, run, NULL)};
+    for (size_t i = 0; i < conv->n_phases; i++) {
+        task.phase = &conv->phases[i];
+        task.a = a + task.phase->a;
+        task.c = c + task.phase->c;
+        const size_t *count = task.phase->product.rows.count;
+        tsl_parallel_for(run->ctx, count[0] * count[1], 8, run_depthwise_rows, &task);
+    }
+    tsl_stage_finish(&conv->output, run, &run->outputs[0]);
+    return TSLIM_OK;
+}
+
+// Their packed form, as it is in files, is that of any convolution in groups: this is for weights that are
+// not packed.
+static bool is_depthwise(const tsl_conv *conv) {
+    const tsl_pack_geometry *g = &conv->weights.geometry;
+    const tsl_coefficients *c = &conv->coefficients;
+    return !conv->weights.packed && g->groups > 1 && g->n == 1 && g->k == 1 && !c->is_int8 &&
+           !c->bias_tensor && !c->finish;
+}
+
 tslim_status tsl_cpu_prepare_conv_transpose(tsl_prepare *p, tsl_kernel *kernel) {
     if (p->step->inputs[0].dtype == TSLIM_DTYPE_DOUBLE) return tsl_conv_plain_prepare(p, kernel);
     if (p->step->inputs[0].rank > 4) return tsl_conv_nd_prepare(p, kernel);
@@ -127,5 +209,7 @@ tslim_status tsl_cpu_prepare_conv_transpose(tsl_prepare *p, tsl_kernel *kernel) 
     if (!every_residue) TSL_TRY(add_background(p, conv));
     TSL_TRY(add_phases(p, conv, n_phases));
     kernel->macs = (uint64_t)tsl_tensor_elements(&conv->input.view) * g->n * g->n_taps;
-    return tsl_kernel_name(p, kernel, "conv_transpose");
+    if (!is_depthwise(conv)) return tsl_kernel_name(p, kernel, "conv_transpose");
+    kernel->run = run_depthwise;
+    return tsl_kernel_name(p, kernel, "depthwise transpose");
 }

@@ -43,10 +43,57 @@ static void give_weights(tsl_gradient *g, const tsl_window_nd *window, uint32_t 
     tsl_give(g, 1, tsl_end(g));
 }
 
+// With stride 1 the transposed convolution is a convolution too, with the kernel the other way round and
+// channels exchanged; there are quicker kernels for that.
+static bool is_convolution_back(const tsl_window_nd *w, const tsl_shape *weights) {
+    bool fits = w->group == 1 || (weights->dims[0] == w->group && weights->dims[1] == 1);
+    for (uint32_t i = 0; i < w->rank; i++) {
+        const int64_t reach = (w->kernel[i] - 1) * w->dilation[i];
+        fits = fits && w->stride[i] == 1 && w->pad_begin[i] <= reach && w->pad_end[i] <= reach;
+    }
+    return fits;
+}
+
+static uint32_t turned_weights(tsl_gradient *g, const tsl_window_nd *w) {
+    static const int64_t exchange[TSLIM_MAX_RANK] = {1, 0, 2, 3, 4, 5, 6, 7};
+    int64_t starts[TSL_MOST_SPATIAL], ends[TSL_MOST_SPATIAL], axes[TSL_MOST_SPATIAL], steps[TSL_MOST_SPATIAL];
+    uint32_t weights = tsl_x(g, 1);
+    bool one = true; // a kernel of one position
+    for (uint32_t i = 0; i < w->rank; i++) {
+        starts[i] = steps[i] = -1;
+        ends[i] = -w->kernel[i] - 1;
+        axes[i] = 2 + (int64_t)i;
+        one = one && w->kernel[i] == 1;
+    }
+    if (!one) {
+        const uint32_t operands[] = {weights, tsl_integers(g, starts, w->rank),
+            tsl_integers(g, ends, w->rank), tsl_integers(g, axes, w->rank), tsl_integers(g, steps, w->rank)};
+        tsl_begin(g, TSL_OP_SLICE, 5, operands, 1);
+        weights = tsl_end(g);
+    }
+    return w->group == 1 ? tsl_transposed(g, weights, exchange) : weights;
+}
+
+static uint32_t convolution_back(tsl_gradient *g, const tsl_window_nd *w) {
+    tsl_window_nd back = *w;
+    for (uint32_t i = 0; i < w->rank; i++) {
+        const int64_t reach = (w->kernel[i] - 1) * w->dilation[i];
+        back.pad_begin[i] = reach - w->pad_begin[i];
+        back.pad_end[i] = reach - w->pad_end[i];
+    }
+    const uint32_t operands[] = {g->dy[0], turned_weights(g, w)};
+    tsl_begin(g, TSL_OP_CONV, 2, operands, 1);
+    set_window(g, &back);
+    return tsl_end(g);
+}
+
 void tsl_gradient_conv(tsl_gradient *g) {
     const tsl_window_nd w = read_window(g);
     if (g->status != TSLIM_OK) return;
-    if (tsl_wants(g, 0)) {
+    const tsl_shape weights = tsl_shape_of(g, tsl_x(g, 1));
+    if (tsl_wants(g, 0) && is_convolution_back(&w, &weights)) {
+        tsl_give(g, 0, convolution_back(g, &w));
+    } else if (tsl_wants(g, 0)) {
         int64_t rest[TSL_MOST_SPATIAL]; // what no window reached at the end
         for (uint32_t i = 0; i < w.rank; i++)
             rest[i] = w.in[i] + w.pad_begin[i] + w.pad_end[i] - (w.kernel[i] - 1) * w.dilation[i] - 1 -

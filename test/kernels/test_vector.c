@@ -387,6 +387,163 @@ static void test_normalization(void **unused) {
     }
 }
 
+static float *normals(size_t slot, size_t n) {
+    float *p = guarded_resize(&memory[slot], n * sizeof(float));
+    for (size_t i = 0; i < n; i++) p[i] = (float)tsl_rng_normal(&rng);
+    return p;
+}
+
+// Pixels with a gap between them, of channels side by side.
+static void test_channels(void **unused) {
+    (void)unused;
+    for (size_t round = 0; round < 200; round++) {
+        const size_t channels = 1 + below(40), step = channels + below(3), pixels = 1 + below(80);
+        const size_t n = (pixels - 1) * step + channels;
+        float numbers[4][64];
+        double sum[64], product[64], sum_here[64], product_here[64];
+        for (size_t i = 0; i < 4 * 64; i++) numbers[i / 64][i % 64] = (float)tsl_rng_normal(&rng);
+        const float *p = normals(0, n), *q = normals(1, n);
+        const ptrdiff_t bytes = (ptrdiff_t)(step * sizeof(float));
+        tsl_channel_sums_f32_args sums = {.p = p,
+            .q = q,
+            .p_pixel = bytes,
+            .q_pixel = bytes,
+            .pixels = pixels,
+            .channels = channels,
+            .p_shift = numbers[0],
+            .q_shift = numbers[1],
+            .sum = sum,
+            .product = product};
+        memset(sum, 0, sizeof(sum));
+        memset(product, 0, sizeof(product));
+        portable()->channel_sums_f32(&sums);
+        for (size_t c = 0; c < channels; c++) {
+            double s = 0, m = 0;
+            for (size_t i = 0; i < pixels; i++) {
+                const double u = (double)p[i * step + c] - (double)numbers[0][c];
+                s += u;
+                m += u * ((double)q[i * step + c] - (double)numbers[1][c]);
+            }
+            assert_true(fabs(sum[c] - s) <= 1e-4 && fabs(product[c] - m) <= 1e-3);
+        }
+        sums.sum = sum_here;
+        sums.product = product_here;
+        FOR_LEVELS(memset(sum_here, 0, sizeof(sum_here)); memset(product_here, 0, sizeof(product_here));
+                   f->channel_sums_f32(&sums); assert_memory_equal(sum_here, sum, channels * sizeof(double));
+                   assert_memory_equal(product_here, product, channels * sizeof(double));)
+
+        float *y = guarded_resize(&memory[3], n * sizeof(float));
+        memset(y, 0, n * sizeof(float));
+        tsl_channel_affine_f32_args args = {.p = p,
+            .q = round % 2 ? q : NULL,
+            .y = y,
+            .p_pixel = bytes,
+            .q_pixel = bytes,
+            .y_pixel = bytes,
+            .pixels = pixels,
+            .channels = channels,
+            .a = numbers[0],
+            .b = numbers[1],
+            .q_shift = numbers[2],
+            .shift = numbers[3],
+            .lo = round % 3 ? -INFINITY : 0,
+            .hi = INFINITY};
+        portable()->channel_affine_f32(&args);
+        for (size_t i = 0; i < pixels; i++)
+            for (size_t c = 0; c < channels; c++) {
+                const size_t at = i * step + c;
+                double wanted = (double)p[at] * (double)numbers[0][c] + (double)numbers[3][c];
+                if (args.q) wanted += ((double)q[at] - (double)numbers[2][c]) * (double)numbers[1][c];
+                assert_about(y[at], fmax(wanted, (double)args.lo));
+            }
+        args.y = guarded_resize(&memory[4], n * sizeof(float));
+        memset(args.y, 0, n * sizeof(float));
+        FOR_LEVELS(f->channel_affine_f32(&args); assert_same_floats(args.y, y, n, "channels", isas[level]);)
+    }
+}
+
+static void test_weight_gradient(void **unused) {
+    (void)unused;
+    for (size_t round = 0; round < 200; round++) {
+        const bool by_channel = round % 4 == 0;
+        const size_t channels = 1 + below(50), in = by_channel ? channels : 1 + below(5),
+                     pixels = 1 + below(9);
+        const size_t n_rows = 1 + below(3), n_offsets = 1 + below(20), spread = 6,
+                     panels = (channels + 15) / 16;
+        const float *dy = normals(0, n_rows * pixels * channels),
+                    *x = normals(1, (n_rows * pixels + spread) * in);
+        ptrdiff_t x_row[3], dy_row[3], offset[20];
+        for (size_t r = 0; r < n_rows; r++) {
+            x_row[r] = (ptrdiff_t)(r * pixels * in * sizeof(float));
+            dy_row[r] = (ptrdiff_t)(r * pixels * channels * sizeof(float));
+        }
+        for (size_t i = 0; i < n_offsets; i++) // a later pixel, and one of its channels
+            offset[i] = (ptrdiff_t)((below(spread) * in + (by_channel ? 0 : below(in))) * sizeof(float));
+        const size_t count = panels * n_offsets * 16;
+        float *sum = guarded_resize(&memory[2], count * sizeof(float)),
+              *here = guarded_resize(&memory[3], count * sizeof(float));
+        tsl_weight_gradient_f32_args args = {.x = x,
+            .dy = dy,
+            .x_row = x_row,
+            .dy_row = dy_row,
+            .x_pixel = (ptrdiff_t)(in * sizeof(float)),
+            .dy_pixel = (ptrdiff_t)(channels * sizeof(float)),
+            .n_rows = n_rows,
+            .pixels = pixels,
+            .offset = offset,
+            .n_offsets = n_offsets,
+            .channels = channels,
+            .by_channel = by_channel,
+            .sum = sum,
+            .sum_panel = n_offsets * 16};
+        for (size_t i = 0; i < count; i++) sum[i] = 1;
+        portable()->weight_gradient_f32(&args);
+        for (size_t c = 0; c < channels; c++)
+            for (size_t i = 0; i < n_offsets; i++) {
+                double wanted = 1;
+                for (size_t p = 0; p < n_rows * pixels; p++)
+                    wanted += (double)dy[p * channels + c] *
+                              (double)x[p * in + (size_t)offset[i] / sizeof(float) + (by_channel ? c : 0)];
+                assert_true(fabs((double)sum[c / 16 * args.sum_panel + i * 16 + c % 16] - wanted) <= 1e-4);
+            }
+        args.sum = here;
+        FOR_LEVELS(for (size_t i = 0; i < count; i++) here[i] = 1; f->weight_gradient_f32(&args);
+                   for (size_t c = 0; c < channels; c++) for (size_t i = 0; i < n_offsets; i++) {
+                       const size_t at = c / 16 * args.sum_panel + i * 16 + c % 16;
+                       assert_memory_equal(&here[at], &sum[at], sizeof(float));
+                   })
+    }
+}
+
+// The same bits at every level; test_gradients.c holds all of them against differences.
+static void test_function_gradient(void **unused) {
+    (void)unused;
+    static const tsl_op ops[] = {TSL_OP_RELU, TSL_OP_CLIP, TSL_OP_LEAKY_RELU, TSL_OP_SIGMOID,
+        TSL_OP_HARD_SIGMOID, TSL_OP_HARD_SWISH, TSL_OP_SILU, TSL_OP_GELU, TSL_OP_TANH, TSL_OP_EXP,
+        TSL_OP_SQRT, TSL_OP_RECIPROCAL};
+    for (size_t round = 0; round < 600; round++) {
+        const size_t n = 1 + below(100);
+        const float *dy = floats(0, n), *t = floats(1, n);
+        float *dx = guarded_resize(&memory[2], n * sizeof(float));
+        tsl_function_gradient_f32_args args = {.op = ops[round % (sizeof(ops) / sizeof(ops[0]))],
+            .dy = dy,
+            .t = t,
+            .dx = dx,
+            .n = n,
+            .alpha = 0.25f,
+            .lo = -1.0f,
+            .hi = 1.5f};
+        portable()->function_gradient_f32(&args);
+        for (size_t i = 0; i < n && (args.op == TSL_OP_RELU || args.op == TSL_OP_CLIP); i++) {
+            const bool on = args.op == TSL_OP_RELU ? t[i] > 0 : t[i] > -1.0f && t[i] < 1.5f;
+            assert_true(on ? dx[i] == dy[i] || (isnan(dx[i]) && isnan(dy[i])) : dx[i] == 0);
+        }
+        args.dx = guarded_resize(&memory[3], n * sizeof(float));
+        FOR_LEVELS(f->function_gradient_f32(&args);
+                   assert_same_floats(args.dx, dx, n, "gradient", isas[level]);)
+    }
+}
+
 static void test_softmax(void **unused) {
     (void)unused;
     for (size_t round = 0; round < 400; round++) {
@@ -737,6 +894,9 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_lstm_cell),
         cmocka_unit_test(test_gru_cell),
         cmocka_unit_test(test_normalization),
+        cmocka_unit_test(test_channels),
+        cmocka_unit_test(test_weight_gradient),
+        cmocka_unit_test(test_function_gradient),
         cmocka_unit_test(test_softmax),
         cmocka_unit_test(test_softmax_of_columns),
         cmocka_unit_test(test_quantize),
