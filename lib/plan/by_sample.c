@@ -19,6 +19,15 @@ static int64_t axis_of(const tsl_node *node, int64_t default_axis, uint32_t rank
     return axis < 0 ? axis + rank : axis;
 }
 
+// Vectors that are computed may be as long as the batch, which they have nothing to do with.
+static bool has_constant_vectors(const tslim_graph *graph, const tsl_node *node) {
+    for (uint32_t i = 1; i < node->n_inputs; i++) {
+        const tsl_value *vector = tsl_node_input(graph, node, i);
+        if (vector && !tsl_value_is_constant(vector)) return false;
+    }
+    return true;
+}
+
 // True when index i of the first axis of every result follows from index i of the operands alone, the
 // operands being as is_separable has found them.
 static bool op_is_separable(const tslim_graph *graph, const tsl_node *node) {
@@ -36,7 +45,9 @@ static bool op_is_separable(const tslim_graph *graph, const tsl_node *node) {
         return w && !dynamic && tsl_value_is_constant(w) &&
                (!bias || tsl_value_is_constant(bias) || node->epilogue.residual == 2);
     }
-    case TSL_OP_BATCH_NORMALIZATION:
+    case TSL_OP_BATCH_NORMALIZATION: // in training the statistics are those of the batch
+        return x->shape.rank >= 3 && tsl_attrs_int(&node->attrs, TSL_ATTR_training_mode, 0) == 0 &&
+               has_constant_vectors(graph, node);
     case TSL_OP_MAX_POOL:
     case TSL_OP_AVERAGE_POOL:
     case TSL_OP_GLOBAL_AVERAGE_POOL:
@@ -66,7 +77,7 @@ static bool op_is_separable(const tslim_graph *graph, const tsl_node *node) {
         return fits && !dynamic && x->shape.rank >= 3;
     }
     case TSL_OP_LAYER_NORMALIZATION:
-        return axis_of(node, -1, x->shape.rank) > 0;
+        return axis_of(node, -1, x->shape.rank) > 0 && has_constant_vectors(graph, node);
     case TSL_OP_SOFTMAX:
         return axis_of(node, graph->opset < 13 ? 1 : -1, x->shape.rank) > 0;
     case TSL_OP_TRANSPOSE: {

@@ -16,7 +16,10 @@
 
 #include "base/rng.h"
 #include "ir/shape_infer.h"
+#include "plan/specialize.h"
+#include "support/graph_builder.h"
 #include "train/differentiate.h"
+#include "train/trainable.h"
 
 #define STEP 1e-5
 #define TOLERANCE 1e-6 // of the largest gradient
@@ -25,9 +28,10 @@
 #define MOST_DIFFERENCES 150 // of an operand
 
 // Operands, one a word: a letter and dims. x: -2..2, none near a whole number or half of one; p: 0.5..1.5; s:
-// -0.8..0.8; g: 1.5..2.5; d: all different, at least 0.01 apart; i, f: constants in brackets; c: bools; -:
-// absent. small letters are differentiated, and capitals are inputs of the graph that are not. Attributes:
-// name=ints, name~float, name:string; one number in =( ) is an int, not a list.
+// -0.8..0.8; g: 1.5..2.5; d: all different, at least 0.01 apart; i, f: constants in brackets; m: integers,
+// dims then numbers; c: bools; -: absent. small letters are differentiated, and capitals are inputs of the
+// graph that are not. Attributes: name=ints, name~float, name:string; one number in =( ) is an int, not a
+// list.
 typedef struct gradient_case {
     tsl_op op;
     const char *operands, *attributes;
@@ -37,6 +41,7 @@ typedef struct gradient_case {
 static const gradient_case cases[] = {
 #include "unit/gradient_cases.inc"
 };
+#define N_WHOLE 5 // tests that are no cases
 #define N_CASES (sizeof(cases) / sizeof(cases[0]))
 
 static tslim_context *ctx;
@@ -112,6 +117,12 @@ static uint32_t add_operand(
     }
     const uint32_t rank = read_numbers(word + 1, numbers);
     for (uint32_t i = 0; i < rank; i++) dims[i] = (int64_t)numbers[i];
+    if (*word == 'm') { // integers of those dims
+        must(tsl_graph_add_constant(n->graph, "indices", TSLIM_DTYPE_INT64, rank, dims, &id, &data), c);
+        const uint32_t count = read_numbers(strchr(word, '[') + 1, numbers);
+        for (uint32_t i = 0; i < count; i++) ((int64_t *)data)[i] = (int64_t)numbers[i];
+        return id;
+    }
     if (*word == 'c') {
         must(tsl_graph_add_constant(n->graph, "bools", TSLIM_DTYPE_BOOL, rank, dims, &id, &data), c);
         for (size_t i = 0; i < n->graph->values[id].bytes; i++)
@@ -375,6 +386,199 @@ static void every_rule_has_a_case(void **state) {
     }
 }
 
+// ---- Whole networks ----
+
+static void ok(tslim_status status) {
+    if (status != TSLIM_OK) fail_msg("%s", tsl_message());
+}
+
+static uint32_t append(tslim_graph *graph, tsl_op op, uint32_t n_inputs, const uint32_t *inputs) {
+    uint32_t y, node;
+    ok(tsl_graph_add_value(graph, "y", graph->values[inputs[0]].dtype, &y));
+    ok(tsl_graph_add_node(graph, op, NULL, n_inputs, inputs, 1, &y, &node));
+    ok(tsl_infer_node(graph, node));
+    return y;
+}
+
+// A value that several nodes read has the sum: the loss is sum(x * x + x), its gradient 2 x + 1.
+static void readers_add_up(void **state) {
+    (void)state;
+    builder b;
+    double values[3] = {0.5, -2, 3};
+    builder_start(&b, ctx, 1);
+    uint32_t x = build_input(&b, "x", 1, (const int64_t[]){3}), gradient;
+    b.graph->values[x].dtype = TSLIM_DTYPE_DOUBLE;
+    uint32_t square = append(b.graph, TSL_OP_MUL, 2, (uint32_t[]){x, x});
+    uint32_t sum = append(b.graph, TSL_OP_ADD, 2, (uint32_t[]){square, x});
+    uint32_t loss = append(b.graph, TSL_OP_REDUCE_SUM, 1, &sum);
+    ok(tsl_differentiate(b.graph, loss, &x, 1, &gradient));
+    build_output(&b, gradient);
+    tslim_session *session;
+    ok(tslim_session_create(b.graph, NULL, &session));
+    tslim_tensor input = {
+        .dtype = TSLIM_DTYPE_DOUBLE, .rank = 1, .dims = {3}, .data = values, .bytes = sizeof(values)};
+    tslim_tensor output = {0};
+    ok(tslim_session_run(session, &input, 1, &output, 1));
+    for (size_t i = 0; i < 3; i++) assert_true(((const double *)output.data)[i] == 2 * values[i] + 1);
+    tslim_session_destroy(session);
+    tslim_graph_destroy(b.graph);
+}
+
+static void what_has_no_gradient_is_named(void **state) {
+    (void)state;
+    builder b;
+    builder_start(&b, ctx, 1);
+    uint32_t x = build_input(&b, "x", 3, (const int64_t[]){2, 3, 3}), gradient;
+    uint32_t y = build_node(&b, TSL_OP_DET, "the first", 1, &x);
+    builder_infer(&b);
+    uint32_t z = build_node(&b, TSL_OP_HARDMAX, "the second", 1, &y);
+    builder_infer(&b);
+    uint32_t loss = append(b.graph, TSL_OP_REDUCE_SUM, 1, &z);
+    assert_int_equal(tsl_differentiate(b.graph, loss, &x, 1, &gradient), TSLIM_ERROR_UNSUPPORTED);
+    assert_non_null(strstr(tsl_message(), "'the first' (Det)"));
+    assert_non_null(strstr(tsl_message(), "'the second' (Hardmax)"));
+    // It does not depend on what is not read, nor on what it reads through integers.
+    uint32_t other = build_input(&b, "other", 1, (const int64_t[]){2});
+    uint32_t plain = append(b.graph, TSL_OP_REDUCE_SUM, 1, &other);
+    ok(tsl_differentiate(b.graph, plain, &x, 1, &gradient));
+    assert_int_equal(gradient, TSL_NONE);
+    assert_int_equal(tsl_differentiate(b.graph, x, &x, 1, &gradient), TSLIM_ERROR_INVALID_ARGUMENT);
+    tslim_graph_destroy(b.graph);
+}
+
+static void casts_pass_gradients_on(void **state) {
+    (void)state;
+    builder b;
+    builder_start(&b, ctx, 1);
+    const uint32_t x = build_input(&b, "x", 1, (const int64_t[]){3}),
+                   like = build_input(&b, "like", 1, (const int64_t[]){1});
+    b.graph->values[like].dtype = TSLIM_DTYPE_DOUBLE;
+    uint32_t wide = build_node(&b, TSL_OP_CAST, NULL, 1, &x);
+    ok(tsl_node_set_int(b.graph, built_node(&b), TSL_ATTR_to, TSLIM_DTYPE_DOUBLE));
+    builder_infer(&b);
+    uint32_t again = append(b.graph, TSL_OP_CAST_LIKE, 2, (uint32_t[]){wide, like}), gradient;
+    uint32_t loss = append(b.graph, TSL_OP_REDUCE_SUM, 1, &again);
+    ok(tsl_differentiate(b.graph, loss, &x, 1, &gradient));
+    assert_int_equal(b.graph->values[gradient].dtype, TSLIM_DTYPE_FLOAT);
+    build_output(&b, gradient);
+    float values[3] = {1, 2, 3};
+    double one = 1;
+    tslim_session *session;
+    ok(tslim_session_create(b.graph, NULL, &session));
+    tslim_tensor inputs[2] = {
+        {.dtype = TSLIM_DTYPE_FLOAT, .rank = 1, .dims = {3}, .data = values, .bytes = sizeof(values)},
+        {.dtype = TSLIM_DTYPE_DOUBLE, .rank = 1, .dims = {1}, .data = &one, .bytes = sizeof(one)}};
+    tslim_tensor output = {0};
+    ok(tslim_session_run(session, inputs, 2, &output, 1));
+    for (size_t i = 0; i < 3; i++) assert_true(((const float *)output.data)[i] == 1);
+    tslim_session_destroy(session);
+    tslim_graph_destroy(b.graph);
+}
+
+// As many images as channels, so that a vector of channels could be taken for one of images.
+#define BATCH 16
+
+static void build_network(builder *b) {
+    builder_start(b, ctx, 3);
+    uint32_t x = build_input(b, "input", 4, (const int64_t[]){BATCH, 3, 24, 24});
+    x = build_unary(b, TSL_OP_RELU, build_batch_norm(b, build_conv(b, "stem", x, BATCH, 3, 1, 1, false)));
+    uint32_t y = build_unary(b, TSL_OP_HARD_SWISH, build_conv(b, "depthwise", x, BATCH, 3, 1, BATCH, true));
+    x = build_binary(b, TSL_OP_ADD, x, y);
+    x = build_max_pool(b, build_batch_norm(b, build_conv(b, "wide", x, 40, 3, 2, 1, true)));
+    x = build_unary(b, TSL_OP_GLOBAL_AVERAGE_POOL, x);
+    x = build_reshape(b, x, 2, (const int64_t[]){0, -1});
+    build_output(b, build_gemm(b, "classifier", x, 10, true));
+}
+
+// The trained network's gradients, then its next statistics, one behind the other; made by so many threads.
+static float *train_once(uint32_t n_threads, bool fused, size_t *count) {
+    tslim_context *own;
+    tslim_context_options options;
+    tslim_context_options_init(&options);
+    options.n_threads = n_threads;
+    ok(tslim_context_create(&options, &own));
+    tslim_context *kept = ctx;
+    ctx = own;
+    builder b;
+    build_network(&b);
+    tslim_graph *original, *graph;
+    tsl_trainable t;
+    ok(tslim_graph_clone(b.graph, &original));
+    ok(tsl_make_trainable(b.graph, NULL, &t));
+    assert_int_equal(t.n_parameters, 11);
+    assert_int_equal(t.n_statistics, 4);
+    ok(tsl_graph_specialize(b.graph, NULL, 0, &graph));
+    uint32_t targets[16], outputs[16], n_outputs = 0;
+    for (uint32_t i = 0; i < t.n_parameters; i++) targets[i] = graph->inputs[t.parameters[i].input];
+    const uint32_t square = append(graph, TSL_OP_MUL, 2, (uint32_t[]){graph->outputs[0], graph->outputs[0]});
+    const uint32_t loss = append(graph, TSL_OP_REDUCE_MEAN, 1, &square);
+    ok(tsl_differentiate(graph, loss, targets, t.n_parameters, outputs));
+    n_outputs = t.n_parameters;
+    for (uint32_t n = 0; n < graph->n_nodes;
+         n++) // the values that statistics are next are the nodes' outputs
+        if (graph->nodes[n].op == TSL_OP_BATCH_NORMALIZATION)
+            for (uint32_t i = 1; i < 3; i++) outputs[n_outputs++] = graph->nodes[n].outputs[i];
+    graph->outputs = outputs;
+    graph->n_outputs = n_outputs;
+    tslim_session *session;
+    tslim_session_options session_options;
+    tslim_session_options_init(&session_options);
+    session_options.no_fusion = !fused;
+    ok(tslim_session_create(graph, &session_options, &session));
+    tslim_tensor inputs[32], results[16] = {{0}};
+    tsl_rng rng;
+    tsl_rng_seed(&rng, 5);
+    for (uint32_t i = 0; i < graph->n_inputs; i++) {
+        const tsl_value *value = &graph->values[graph->inputs[i]];
+        const uint32_t constant = tsl_graph_find_value(original, value->name);
+        uint64_t elements;
+        ok(tsl_shape_elements(own, &value->shape, &elements));
+        inputs[i] = (tslim_tensor){
+            .dtype = TSLIM_DTYPE_FLOAT, .rank = value->shape.rank, .bytes = elements * sizeof(float)};
+        memcpy(inputs[i].dims, value->shape.dims, sizeof(inputs[i].dims));
+        inputs[i].data = malloc(inputs[i].bytes);
+        for (uint64_t k = 0; k < elements; k++) ((float *)inputs[i].data)[k] = (float)tsl_rng_normal(&rng);
+        if (tsl_value_is_constant(&original->values[constant]))
+            memcpy(inputs[i].data, original->values[constant].data, inputs[i].bytes);
+    }
+    ok(tslim_session_run(session, inputs, graph->n_inputs, results, n_outputs));
+    size_t bytes = 0, at = 0;
+    for (uint32_t i = 0; i < n_outputs; i++) bytes += results[i].bytes;
+    float *all = malloc(bytes);
+    for (uint32_t i = 0; i < n_outputs; at += results[i++].bytes)
+        memcpy((char *)all + at, results[i].data, results[i].bytes);
+    *count = bytes / sizeof(float);
+    for (uint32_t i = 0; i < graph->n_inputs; i++) free(inputs[i].data);
+    tslim_session_destroy(session);
+    tsl_trainable_free(&t);
+    tslim_graph_destroy(graph);
+    tslim_graph_destroy(original);
+    tslim_graph_destroy(b.graph);
+    tslim_context_destroy(own);
+    ctx = kept;
+    return all;
+}
+
+static void threads_change_no_bit(void **state) {
+    (void)state;
+    size_t count, other;
+    float *one = train_once(1, true, &count);
+    for (uint32_t threads = 2; threads <= 5; threads++) {
+        float *several = train_once(threads, true, &other);
+        assert_int_equal(count, other);
+        assert_memory_equal(one, several, count * sizeof(float));
+        free(several);
+    }
+    // Passes round otherwise, but change nothing else.
+    float *unfused = train_once(1, false, &other);
+    assert_int_equal(count, other);
+    double most = 0;
+    for (size_t i = 0; i < count; i++) most = fmax(most, fabs((double)one[i]));
+    for (size_t i = 0; i < count; i++) assert_true(fabs((double)one[i] - (double)unfused[i]) <= 1e-4 * most);
+    free(unfused);
+    free(one);
+}
+
 static int start(void **state) {
     (void)state;
     return tslim_context_create(NULL, &ctx) == TSLIM_OK ? 0 : -1;
@@ -387,13 +591,15 @@ static int end(void **state) {
 }
 
 int main(void) {
-    static struct CMUnitTest tests[N_CASES + 1] = {cmocka_unit_test(every_rule_has_a_case)};
+    static struct CMUnitTest tests[N_WHOLE + N_CASES] = {cmocka_unit_test(every_rule_has_a_case),
+        cmocka_unit_test(readers_add_up), cmocka_unit_test(what_has_no_gradient_is_named),
+        cmocka_unit_test(casts_pass_gradients_on), cmocka_unit_test(threads_change_no_bit)};
     static char names[N_CASES][160];
     for (size_t i = 0; i < N_CASES; i++) {
         const gradient_case *c = &cases[i];
         snprintf(names[i], sizeof(names[i]), "%s(%s; %s)", tsl_op_get_info(c->op)->name, c->operands,
             c->attributes ? c->attributes : "");
-        tests[i + 1] =
+        tests[N_WHOLE + i] =
             (struct CMUnitTest){names[i], agrees_with_differences, NULL, NULL, (void *)(uintptr_t)c};
     }
     return cmocka_run_group_tests(tests, start, end);
