@@ -38,7 +38,8 @@ static bool find_source(const tslim_graph *graph, const tsl_node *product, sourc
     s->n_scales = s->scale->bytes / sizeof(float);
     s->axis = output_axis(product);
     const tsl_shape *shape = &s->integers->shape;
-    if (s->axis < 0 || shape->rank < 2) return false;
+    const bool matrix = product->op == TSL_OP_GEMM || product->op == TSL_OP_MATMUL;
+    if (s->axis < 0 || shape->rank < 2 || (matrix && shape->rank > 2)) return false;
     int64_t axis = tsl_attrs_int(&dequantizer->attrs, TSL_ATTR_axis, 1);
     if (axis < 0) axis += shape->rank;
     if (s->n_scales > 1 && axis != s->axis) return false;
