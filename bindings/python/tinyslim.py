@@ -212,6 +212,10 @@ class Graph(_Handle):
         """To INT8, in place, with the defaults."""
         self._check(_library.tslim_quantize(self.pointer, calibration.pointer, None, None, None))
 
+    def repair(self, teacher, dataset):
+        """Of a graph that was pruned from `teacher`: recovery without labels, in place, with the defaults."""
+        self._check(_library.tslim_repair(self.pointer, teacher.pointer, dataset.pointer, None))
+
     def session(self, shapes=None, fusion=True, isa=None):
         return Session(self, shapes, fusion, isa)
 

@@ -19,8 +19,6 @@ void tslim_repair_options_init(tslim_repair_options *options) {
 }
 
 static tslim_status check_options(const tslim_repair_options *o) {
-    TSL_REQUIRE(o->struct_size == sizeof(*o), TSLIM_ERROR_INVALID_ARGUMENT,
-        "repair options: struct_size %u, not %zu", o->struct_size, sizeof(*o));
     TSL_REQUIRE(o->methods != 0 && (o->methods & ~3u) == 0, TSLIM_ERROR_INVALID_ARGUMENT,
         "repair options: methods %u", o->methods);
     TSL_REQUIRE(o->ridge >= 0 && o->ridge <= 1e6, TSLIM_ERROR_INVALID_ARGUMENT,
@@ -154,7 +152,12 @@ tslim_status tslim_repair(tslim_graph *graph, const tslim_graph *teacher, tslim_
         graph && teacher && dataset, TSLIM_ERROR_INVALID_ARGUMENT, "graph, teacher or dataset is NULL");
     tslim_repair_options options;
     tslim_repair_options_init(&options);
-    if (given) options = *given;
+    if (given) {
+        TSL_REQUIRE(given->struct_size >= sizeof(uint32_t) && given->struct_size <= sizeof(options),
+            TSLIM_ERROR_INVALID_ARGUMENT, "repair options: struct_size %u is not one of this library's",
+            given->struct_size);
+        memcpy(&options, given, given->struct_size);
+    }
     TSL_TRY(check_options(&options));
     TSL_REQUIRE(!graph->optimized && !teacher->optimized, TSLIM_ERROR_INVALID_ARGUMENT,
         "%s is optimized or quantized already: repair first",
