@@ -80,8 +80,8 @@ static bool wants_asymmetric(const tsl_quantizer *q, float minimum, float maximu
     return !q->symmetric && minimum < 0 && asymmetric_gain(minimum, maximum) >= LEAST_GAIN;
 }
 
-// Of the pixels that become a transposed convolution's the calibration knows nothing: optimizing has made them.
-// DepthToSpace only moves them: they are seen as the result is.
+// Of the pixels that become a transposed convolution's the calibration knows nothing: optimizing has made
+// them. DepthToSpace only moves them: they are seen as the result is.
 static const tsl_observer *observer_of(const tsl_quantizer *q, uint32_t value) {
     const tsl_observer *own = q->seen[value].observer;
     if (own || tsl_uses_count(&q->uses, value) != 1) return own;
