@@ -197,6 +197,24 @@ static void test_pool_means(void **state) {
     pool((const int64_t[]){1, 2}, 1, false);
 }
 
+// ---- Declared types ----
+
+static void test_declared_type(void **state) {
+    (void)state;
+    static const float scale = 0.5f;
+    builder b;
+    builder_start(&b, ctx, 3);
+    uint32_t x = build_input(&b, "x", 2, (const int64_t[]){3, 4});
+    uint32_t y = build_unary(&b, TSL_OP_ARG_MAX, x);
+    b.graph->values[y].dtype = TSLIM_DTYPE_INT8; // as a file may say
+    b.graph->values[y].quant = (tsl_quant){.scales = &scale, .n_scales = 1, .zero_point = -88};
+    build_output(&b, y);
+    builder_infer(&b);
+    assert_int_equal(b.graph->values[y].dtype, TSLIM_DTYPE_INT64);
+    check(tsl_graph_verify(b.graph, TSLIM_ERROR_INTERNAL));
+    tslim_graph_destroy(b.graph);
+}
+
 static int set_up(void **state) {
     (void)state;
     return tslim_context_create(NULL, &ctx) == TSLIM_OK ? 0 : -1;
@@ -210,6 +228,7 @@ static int tear_down(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_network), cmocka_unit_test(test_scale_weights),
-        cmocka_unit_test(test_split_residual), cmocka_unit_test(test_pool_means)};
+        cmocka_unit_test(test_split_residual), cmocka_unit_test(test_pool_means),
+        cmocka_unit_test(test_declared_type)};
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
