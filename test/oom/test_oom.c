@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Every allocation fails once: load, prune, repair, calibrate, quantize, save, session, run. Each time the
-// call at hand says NO_MEMORY, what it was given is unharmed, and nothing is leaked.
+// Every allocation fails once: load, prune, repair, differentiate, calibrate, quantize, save, session, run.
+// Each time the call at hand says NO_MEMORY, what it was given is unharmed, and nothing is leaked.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,9 +15,13 @@
 
 #include <tinyslim/tinyslim.h>
 
+#include "ir/shape_infer.h"
+#include "plan/specialize.h"
 #include "support/control_models.h"
 #include "support/failing_allocator.h"
 #include "support/small_network.h"
+#include "train/differentiate.h"
+#include "train/trainable.h"
 
 static char folder[] = "/tmp/tsl_oom_XXXXXX";
 static char onnx_path[64], tslim_path[64], int8_path[64], other_path[64];
@@ -158,6 +162,34 @@ static tslim_status quantize_and_save(tslim_context *ctx) {
     return status;
 }
 
+static tslim_status loss_and_gradients(tslim_graph *graph, const tsl_trainable *t) {
+    uint32_t targets[64], gradients[64], loss, node;
+    for (uint32_t i = 0; i < t->n_parameters && i < 64; i++)
+        targets[i] = graph->inputs[t->parameters[i].input];
+    TSL_TRY(tsl_graph_add_value(graph, "loss", TSLIM_DTYPE_FLOAT, &loss));
+    TSL_TRY(tsl_graph_add_node(graph, TSL_OP_REDUCE_SUM, NULL, 1, &graph->outputs[0], 1, &loss, &node));
+    TSL_TRY(tsl_infer_node(graph, node));
+    TSL_TRY(tsl_differentiate(graph, loss, targets, t->n_parameters, gradients));
+    graph->outputs[0] = gradients[0];
+    tslim_session *session;
+    TSL_TRY(tslim_session_create(graph, NULL, &session));
+    tslim_session_destroy(session);
+    return TSLIM_OK;
+}
+
+static tslim_status differentiate(tslim_context *ctx) {
+    tslim_graph *graph = NULL, *specialized = NULL;
+    tsl_trainable t = {0};
+    tslim_status status = tslim_graph_load_file(ctx, onnx_path, &graph);
+    if (status == TSLIM_OK) status = tsl_make_trainable(graph, NULL, &t);
+    if (status == TSLIM_OK) status = tsl_graph_specialize(graph, NULL, 0, &specialized);
+    if (status == TSLIM_OK) status = loss_and_gradients(specialized, &t);
+    tsl_trainable_free(&t);
+    tslim_graph_destroy(specialized);
+    tslim_graph_destroy(graph);
+    return status;
+}
+
 static tslim_status evaluate(tslim_context *ctx) {
     tslim_graph *graph = NULL;
     tslim_dataset *dataset = NULL;
@@ -217,6 +249,10 @@ static void test_quantize(void **state) {
     (void)state;
     fail_each(quantize_and_save);
 }
+static void test_differentiate(void **state) {
+    (void)state;
+    fail_each(differentiate);
+}
 static void test_load_int8(void **state) {
     (void)state;
     fail_each(load_int8_and_run);
@@ -261,6 +297,7 @@ int main(void) {
         cmocka_unit_test(test_load_and_run),
         cmocka_unit_test(test_prune),
         cmocka_unit_test(test_repair),
+        cmocka_unit_test(test_differentiate),
         cmocka_unit_test(test_quantize),
         cmocka_unit_test(test_load_int8),
         cmocka_unit_test(test_evaluate),
