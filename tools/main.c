@@ -7,7 +7,7 @@
 
 static const struct verb *const verbs[] = {&verb_inspect, &verb_check, &verb_run, &verb_compare, &verb_eval,
     &verb_gate, &verb_bench, &verb_sensitivity, &verb_prune, &verb_repair, &verb_restore_batchnorm,
-    &verb_calibrate, &verb_quantize, &verb_export, &verb_convert, &verb_verify, &verb_report};
+    &verb_finetune, &verb_calibrate, &verb_quantize, &verb_export, &verb_convert, &verb_verify, &verb_report};
 #define N_VERBS (sizeof verbs / sizeof *verbs)
 
 static void print_verbs(FILE *file) {

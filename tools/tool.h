@@ -26,8 +26,8 @@ struct verb {
 };
 
 extern const struct verb verb_bench, verb_calibrate, verb_check, verb_compare, verb_convert, verb_eval,
-    verb_export, verb_gate, verb_inspect, verb_prune, verb_quantize, verb_repair, verb_report, verb_restore_batchnorm, verb_run,
-    verb_sensitivity, verb_verify;
+    verb_export, verb_finetune, verb_gate, verb_inspect, verb_prune, verb_quantize, verb_repair, verb_report,
+    verb_restore_batchnorm, verb_run, verb_sensitivity, verb_verify;
 
 // Flags about data; see data_options.
 typedef struct data_flags {

@@ -17,5 +17,6 @@
 #include <tinyslim/session.h>
 #include <tinyslim/status.h>
 #include <tinyslim/tensor.h>
+#include <tinyslim/train.h>
 
 #endif

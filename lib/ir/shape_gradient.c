@@ -105,3 +105,23 @@ tslim_status tsl_shape_shape_of_attribute(tslim_graph *graph, const tsl_node *no
     TSL_REQUIRE(fits, TSLIM_ERROR_INVALID_ARGUMENT, "'%s' does not fit attribute shape", dy->name);
     return tsl_set_output(graph, node, 0, dy->dtype, &shape);
 }
+
+tslim_status tsl_shape_ctc_loss(tslim_graph *graph, const tsl_node *node) {
+    const tsl_value *scores = tsl_node_input(graph, node, 0), *targets = tsl_node_input(graph, node, 1);
+    TSL_TRY(require_reals(graph, node, 1));
+    TSL_TRY(tsl_require_type(targets, TSL_TYPE(INT64)));
+    const tslim_dtype dtype = scores->dtype;
+    const tsl_shape x = scores->shape, t = targets->shape;
+    TSL_REQUIRE(
+        (!x.known || x.rank == 3) && (!t.known || t.rank == 2) &&
+            (!x.known || !t.known || tsl_dims_agree(x.dims[0], t.dims[0])),
+        TSLIM_ERROR_INVALID_ARGUMENT, "'%s' and '%s' are not N x steps x classes and N x length",
+        scores->name, targets->name);
+    tsl_shape losses = {0};
+    if (x.known) {
+        TSL_TRY(tsl_shape_unknown_dims(&losses, 1));
+        tsl_shape_copy_dim(&losses, 0, &x, 0);
+    }
+    TSL_TRY(tsl_set_output(graph, node, 0, dtype, &losses));
+    return tsl_set_output(graph, node, 1, dtype, &x);
+}

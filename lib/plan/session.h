@@ -18,6 +18,8 @@ struct tslim_session {
     bool profiling;
     tslim_tap tap;
     void *tap_user;
+    const char *const *tap_names; // only these values are shown; NULL: all
+    uint32_t n_tap_names;
     float *tap_buffer; // the largest value, in NCHW order
     size_t tap_bytes;
     tslim_dtype tap_dtype; // of the value being shown, as the plan keeps it
@@ -29,5 +31,8 @@ tslim_status tsl_session_keep_batches(tslim_session *session);
 // Shows the inputs, or what a step has made, to the tap.
 tslim_status tsl_session_tap_inputs(tslim_session *session);
 tslim_status tsl_session_tap_step(void *session, const tsl_plan *plan, const tsl_plan_step *step);
+
+// Shows these values alone to the tap: the others cost nothing. The names stay the caller's. NULL: all.
+void tsl_session_watch(tslim_session *session, const char *const *names, uint32_t n_names);
 
 #endif

@@ -45,8 +45,15 @@ static void copy_row_major(const tsl_tensor *t, float *to) {
     }
 }
 
+static bool is_watched(const tslim_session *session, const char *name) {
+    if (!session->tap_names) return true;
+    uint32_t i = 0;
+    while (i < session->n_tap_names && strcmp(session->tap_names[i], name) != 0) i++;
+    return i < session->n_tap_names;
+}
+
 static tslim_status show(tslim_session *session, const char *name, const tsl_tensor *tensor) {
-    if (!can_read(tensor)) return TSLIM_OK;
+    if (!can_read(tensor) || !is_watched(session, name)) return TSLIM_OK;
     size_t bytes = (size_t)tsl_tensor_elements(tensor) * sizeof(float);
     if (bytes > session->tap_bytes) {
         float *buffer = tsl_allocate(session->ctx, bytes);
@@ -89,4 +96,9 @@ tslim_status tslim_session_set_tap(tslim_session *session, tslim_tap tap, void *
     session->tap = tap;
     session->tap_user = user;
     return TSLIM_OK;
+}
+
+void tsl_session_watch(tslim_session *session, const char *const *names, uint32_t n_names) {
+    session->tap_names = names;
+    session->n_tap_names = n_names;
 }
