@@ -20,7 +20,7 @@ static tslim_status add_item(
     TSL_REQUIRE(tsl_add_size(*offset, count, &end) && tsl_align_size(end, ALIGNMENT, &end), TSLIM_ERROR_LIMIT,
         "too many weights");
     w->items[w->n_items++] =
-        (tsl_weight){.name = name, .input = input, .offset = *offset, .count = count, .decays = decays};
+        (tsl_weight){.name = value->name, .input = input, .offset = *offset, .count = count, .decays = decays};
     *offset = end;
     return TSLIM_OK;
 }

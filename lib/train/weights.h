@@ -7,7 +7,7 @@
 #include "train/trainable.h"
 
 typedef struct tsl_weight {
-    const char *name; // of the constant in the user's graph; the trainable's
+    const char *name; // of the constant in the user's graph, and that graph's own
     uint32_t input; // of the training graph's inputs
     size_t offset, count; // floats
     bool decays;
