@@ -56,7 +56,8 @@ tslim_status tsl_set_output_exact(
     if (!output) return TSLIM_OK;
     TSL_TRY(check_size(graph, shape));
     // A file may declare 8 bits where the operator makes something else.
-    if (output->dtype != dtype && dtype != TSLIM_DTYPE_INT8 && dtype != TSLIM_DTYPE_UINT8)
+    if (dtype != TSLIM_DTYPE_INT8 && dtype != TSLIM_DTYPE_UINT8 &&
+        (dtype != TSLIM_DTYPE_FLOAT || output->dtype != dtype))
         output->quant = (tsl_quant){0};
     output->dtype = dtype;
     output->shape = *shape;
