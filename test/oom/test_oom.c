@@ -202,6 +202,30 @@ static tslim_status evaluate(tslim_context *ctx) {
     return status;
 }
 
+// With the same data for validation, which the first epoch's weights are measured on.
+static tslim_status finetune(tslim_context *ctx) {
+    tslim_graph *graph = NULL, *teacher = NULL;
+    tslim_dataset *dataset = NULL, *held_out = NULL;
+    tslim_train_options options;
+    tslim_train_options_init(&options);
+    options.epochs = 1;
+    options.batch = 3;
+    options.average_decay = 0.9;
+    tslim_status status = tslim_graph_load_file(ctx, onnx_path, &graph);
+    if (status == TSLIM_OK) status = tslim_graph_load_file(ctx, onnx_path, &teacher);
+    if (status == TSLIM_OK) status = open_samples(ctx, &dataset);
+    if (status == TSLIM_OK) status = open_samples(ctx, &held_out);
+    options.teacher = teacher;
+    options.validation = held_out;
+    options.checkpoint = other_path;
+    if (status == TSLIM_OK) status = tslim_finetune(graph, dataset, &options, NULL, NULL);
+    tslim_dataset_destroy(held_out);
+    tslim_dataset_destroy(dataset);
+    tslim_graph_destroy(teacher);
+    tslim_graph_destroy(graph);
+    return status;
+}
+
 // Runs `work` with the Nth allocation failing, for N = 1, 2, ... until it is not reached any more. Of long
 // work with many alike only some are tried, each one `sparser`-th further than the one before.
 static void fail_some(tslim_status (*work)(tslim_context *ctx), uint64_t sparser) {
@@ -262,6 +286,11 @@ static void test_evaluate(void **state) {
     fail_each(evaluate);
 }
 
+static void test_finetune(void **state) {
+    (void)state;
+    fail_each(finetune);
+}
+
 static void test_control(void **state) {
     (void)state;
     fail_each(run_control);
@@ -302,6 +331,7 @@ int main(void) {
         cmocka_unit_test(test_load_int8),
         cmocka_unit_test(test_evaluate),
         cmocka_unit_test(test_control),
+        cmocka_unit_test(test_finetune),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
