@@ -26,7 +26,7 @@ static ptrdiff_t row_offset(const tsl_tensor *t, int64_t n, int64_t y) {
 }
 
 // Results of a piece stay in the nearest cache between the product and its chain.
-#define PIECE_BYTES ((size_t)8 * 1024)
+#define PIECE_BYTES ((size_t)64 * 1024)
 
 static void run_finished_f32(const tsl_conv *conv, tsl_depthwise_f32_args args) {
     const size_t pixels = args.pixels, most = PIECE_BYTES / (args.channels * sizeof(float) + 1) + 1;

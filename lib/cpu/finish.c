@@ -24,6 +24,11 @@ tslim_status tsl_finish_prepare(
         factor[at] = (float)(chain->factor[i] / shape->y_scale);
         shift[at] = (float)(chain->shift[i] / shape->y_scale + shape->y_zero);
     }
+    bool uniform = true, plain = isinf(shape->lo) && isinf(shape->hi);
+    for (uint32_t i = 0; i < chain->n_channels; i++) {
+        uniform &= chain->factor[i] == chain->factor[0] && chain->shift[i] == chain->shift[0];
+        plain &= chain->factor[i] == 1 && chain->shift[i] == 0;
+    }
     tsl_step function = {.op = chain->op, .attrs = &chain->attrs};
     tsl_function value;
     tsl_function_init(&value, &function);
@@ -35,6 +40,8 @@ tslim_status tsl_finish_prepare(
         .most = chain->hi,
         .factor = factor,
         .shift = shift,
+        .uniform = uniform,
+        .plain = plain,
         .lo = shape->lo,
         .hi = shape->hi};
     *finish = f;
@@ -57,7 +64,7 @@ double tsl_chain_bound(const tsl_chain *chain, float bound) {
     return isinf(bound) ? (double)bound : (double)bound * chain->factor[0] + chain->shift[0];
 }
 
-void tsl_finish_rows(const tsl_finish *finish, float *c, ptrdiff_t step, size_t rows, size_t n) {
+static void finish_rows(const tsl_finish *finish, float *c, ptrdiff_t step, size_t rows, size_t n) {
     ptrdiff_t offsets[ROWS];
     tsl_finish_args args = {.finish = finish,
         .width = (n + TSL_PANEL - 1) / TSL_PANEL * TSL_PANEL,
@@ -69,4 +76,15 @@ void tsl_finish_rows(const tsl_finish *finish, float *c, ptrdiff_t step, size_t 
         for (size_t i = 0; i < args.rows; i++) offsets[i] = (ptrdiff_t)(first + i) * step;
         finish->run(&args);
     }
+}
+
+void tsl_finish_rows(const tsl_finish *finish, float *c, ptrdiff_t step, size_t rows, size_t n) {
+    const size_t total = rows * n, whole = total / TSL_PANEL * TSL_PANEL;
+    if (!finish->uniform || step != (ptrdiff_t)(n * sizeof(float))) {
+        finish_rows(finish, c, step, rows, n);
+        return;
+    }
+    // Nothing parts the rows: they are cut anew, into vectors.
+    finish_rows(finish, c, TSL_PANEL * sizeof(float), whole / TSL_PANEL, TSL_PANEL);
+    if (whole < total) finish_rows(finish, c + whole, 0, 1, total - whole);
 }

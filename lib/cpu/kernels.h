@@ -23,29 +23,32 @@
 #define TSL_K_GROUP 4
 
 // ---- The chain after a product's sum ----
-// t is the sum with bias and residual, in real units: a = clamp(f(t), least, most);
+// t is the sum with bias and residual, in real units: a = f(t), of Clip clamp(t, least, most);
 // y = clamp(fmaf(a, factor[j], shift[j]), lo, hi), to int8 rounded to nearest even. A product that has one
 // leaves the bounds of its own alone.
 typedef struct tsl_finish_args tsl_finish_args;
 typedef struct tsl_finish {
     void (*run)(const tsl_finish_args *args); // finish_sums of the dispatch table
-    tsl_op op; // f; of Clip the identity
+    tsl_op op; // f
     float alpha, beta; // as in tsl_unary_f32_args
     float least, most;
     const float *factor, *shift; // padded to 16
+    bool uniform; // they are the same for all channels
+    bool plain; // they are 1 and -0, and lo and hi are open: for float
     float lo, hi; // for int8 whole numbers within -128..127
 } tsl_finish;
 
-// Rows of some of a product's channels. With sums, t is what tsl_gemm_s8_args says, as y there; without,
-// c_f32 holds it.
+// Rows of some of a product's channels. With int32 sums, t is what tsl_gemm_s8_args says, as y there; with
+// float ones, the sum and z; with neither, c_f32 holds t.
 struct tsl_finish_args {
     const tsl_finish *finish;
     const int32_t *sums; // [rows][width], or NULL
+    const float *sums_f32; // the same
     size_t rows;
     size_t first, width; // channels, a multiple of 16; of these, those below n exist
     size_t n;
     const float *scale, *bias; // from channel 0 on, as all pointers here
-    const int8_t *z;
+    const void *z; // int8, or float with float sums
     const ptrdiff_t *z_row;
     float z_scale;
     int8_t *c_s8; // one of the two is NULL
@@ -72,14 +75,17 @@ typedef struct tsl_gemm_f32_args {
     const tsl_finish *finish; // or NULL
 } tsl_gemm_f32_args;
 
-// What the kernel has stored of some rows and channels goes through the chain.
+// The chain of sums[rows][width], and their storage.
 static inline void tsl_gemm_f32_finish(
-    const tsl_gemm_f32_args *g, size_t row, size_t rows, size_t first, size_t width) {
+    const tsl_gemm_f32_args *g, size_t row, size_t rows, size_t first, size_t width, const float *sums) {
     const tsl_finish_args args = {.finish = g->finish,
+        .sums_f32 = sums,
         .rows = rows,
         .first = first,
         .width = width,
         .n = g->n,
+        .z = g->z,
+        .z_row = g->z ? g->z_row + row : NULL,
         .c_f32 = g->c,
         .c_row = g->c_row + row};
     g->finish->run(&args);
@@ -272,7 +278,7 @@ static inline void tsl_winograd_finish(
             .n = o->channels,
             .scale = o->scale,
             .bias = o->bias,
-            .z = (const int8_t *)o->z,
+            .z = o->z,
             .z_row = z,
             .z_scale = o->z_scale,
             .c_s8 = o->c_s8,

@@ -179,7 +179,11 @@ static const tsl_finish *choose_finish(size_t n, float lo, float hi, bool to_flo
         factor[j] *= huge ? 1e30f : to_float ? 1 : 40;
         if (below(3) == 0) factor[j] = 0.5f, shift[j] = -0.0f; // ties
     }
-    const bool open = below(2);
+    const bool open = below(2), plain = to_float && below(3) == 0, uniform = plain || below(3) == 0;
+    for (size_t j = 0; uniform && j < padded(n); j++) {
+        factor[j] = plain ? 1.0f : factor[0];
+        shift[j] = plain ? -0.0f : shift[0];
+    }
     finish = (tsl_finish){.op = functions[below(sizeof(functions) / sizeof(functions[0]))],
         .alpha = 0.2f,
         .beta = 0.5f,
@@ -187,8 +191,10 @@ static const tsl_finish *choose_finish(size_t n, float lo, float hi, bool to_flo
         .most = open ? INFINITY : 0.5f,
         .factor = factor,
         .shift = shift,
-        .lo = lo,
-        .hi = hi};
+        .uniform = uniform,
+        .plain = plain,
+        .lo = plain ? -INFINITY : lo,
+        .hi = plain ? INFINITY : hi};
     return &finish;
 }
 

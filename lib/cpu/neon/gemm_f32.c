@@ -54,9 +54,17 @@ TSL_INLINE void tile(const tsl_gemm_f32_args *g, size_t row, size_t panel, const
             }
         }
     }
+    if (g->finish) {
+        float sums[ROWS][TSL_PANEL];
+        for (int r = 0; r < rows; r++) {
+            TSL_UNROLL
+            for (int v = 0; v < 4; v++) vst1q_f32(sums[r] + 4 * v, sum[r][v]);
+        }
+        tsl_gemm_f32_finish(g, row, (size_t)rows, panel * TSL_PANEL, TSL_PANEL, sums[0]);
+        return;
+    }
     TSL_UNROLL
     for (int r = 0; r < rows; r++) store_row(g, row + (size_t)r, panel * TSL_PANEL, sum[r]);
-    if (g->finish) tsl_gemm_f32_finish(g, row, (size_t)rows, panel * TSL_PANEL, TSL_PANEL);
 }
 
 void tsl_neon_gemm_f32(const tsl_gemm_f32_args *g) {

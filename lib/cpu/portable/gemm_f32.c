@@ -28,10 +28,13 @@ void tsl_portable_gemm_f32(const tsl_gemm_f32_args *g) {
         for (size_t row = 0; row < g->m; row++) {
             float sums[TSL_PANEL];
             accumulate(g, row, panel, sums);
+            if (g->finish) {
+                tsl_gemm_f32_finish(g, row, 1, first, TSL_PANEL, sums);
+                continue;
+            }
             float *c = (float *)(void *)((char *)g->c + g->c_row[row]) + first;
             const float *z = g->z ? floats_at(g->z, g->z_row[row]) + first : NULL;
             for (size_t j = 0; j < width; j++) c[j] = tsl_clamp(z ? sums[j] + z[j] : sums[j], g->lo, g->hi);
-            if (g->finish) tsl_gemm_f32_finish(g, row, 1, first, TSL_PANEL);
         }
     }
 }

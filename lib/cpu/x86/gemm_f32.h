@@ -36,8 +36,8 @@ static __attribute__((noinline)) void store_few(
 }
 
 static __attribute__((noinline)) void finish_rows(
-    const tsl_gemm_f32_args *g, size_t row, size_t rows, size_t channel, size_t width) {
-    tsl_gemm_f32_finish(g, row, rows, channel, width);
+    const tsl_gemm_f32_args *g, size_t row, size_t rows, size_t channel, const float *sums, size_t width) {
+    tsl_gemm_f32_finish(g, row, rows, channel, width, sums);
 }
 
 // Rows of whole panels.
@@ -90,16 +90,16 @@ TSL_INLINE void tile(const tsl_gemm_f32_args *g, size_t row, size_t panel, const
             }
         }
     }
-    if (channel + (size_t)panels * TSL_PANEL > g->n) {
+    if (g->finish || channel + (size_t)panels * TSL_PANEL > g->n) {
         float sums[TSL_TILE_ROWS * TSL_TILE_VECTORS * TSL_LANES];
         TSL_UNROLL
         for (int r = 0; r < rows; r++) TSL_UNROLL
         for (int v = 0; v < vectors; v++) tsl_vf_store(sums + (r * vectors + v) * TSL_LANES, sum[r][v]);
-        store_few(g, row, (size_t)rows, channel, sums, (size_t)vectors * TSL_LANES);
-    } else {
-        store_rows(g, row, channel, rows, vectors, sum);
+        (g->finish ? finish_rows : store_few)(
+            g, row, (size_t)rows, channel, sums, (size_t)vectors * TSL_LANES);
+        return;
     }
-    if (g->finish) finish_rows(g, row, (size_t)rows, channel, (size_t)panels * TSL_PANEL);
+    store_rows(g, row, channel, rows, vectors, sum);
 }
 
 // All pixels. The first tile fetches the next panels' weights into the second-level cache.
@@ -147,8 +147,10 @@ TSL_INLINE void single_row(const tsl_gemm_f32_args *g, size_t panel) {
     for (int v = 0; v < VECTORS; v++) tsl_vf_store(sums + v * TSL_LANES, sum[v]);
     tsl_gemm_f32_args part = *g;
     part.n = tsl_smaller(g->n, channel + TSL_SINGLE_PANELS * TSL_PANEL);
-    store_row_few(&part, 0, channel, sums);
-    if (g->finish) finish_rows(&part, 0, 1, channel, TSL_SINGLE_PANELS * TSL_PANEL);
+    if (g->finish)
+        finish_rows(&part, 0, 1, channel, sums, TSL_SINGLE_PANELS * TSL_PANEL);
+    else
+        store_row_few(&part, 0, channel, sums);
 }
 
 TSL_INLINE void gemm_f32(const tsl_gemm_f32_args *g) {
