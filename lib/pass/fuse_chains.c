@@ -170,6 +170,16 @@ static bool take_function(const chain_fuser *f, uint32_t n, found_chain *found) 
     return true;
 }
 
+// A Relu or Clip that none of the nodes before it could take.
+static bool take_clamp(const chain_fuser *f, uint32_t n, found_chain *found) {
+    const tsl_node *node = &f->graph->nodes[n];
+    if ((!found->has_line && found->chain.op == TSL_OP_CLIP) || node->epilogue.clamp ||
+        node->epilogue.table || !tsl_clip_bounds(f->graph, node, &found->lo, &found->hi))
+        return false;
+    found->clamp = true;
+    return true;
+}
+
 // A Quantize of a tensor with one scale behind a product of INT8.
 static bool takes_rounding(const tslim_graph *graph, const tsl_node *product, const tsl_node *node) {
     const tsl_value *a = tsl_node_input(graph, product, 0), *y = tsl_node_output(graph, node, 0);
@@ -195,6 +205,7 @@ static tslim_status follow(chain_fuser *f, uint32_t n, found_chain *found) {
          found->last = next) {
         bool taken = !e->clamp && take_function(f, next, found);
         if (!taken) TSL_TRY(take_line(f, next, f->graph->nodes[found->last].outputs[0], found, &taken));
+        if (!taken) taken = take_clamp(f, next, found);
         if (!taken) break;
     }
     return TSLIM_OK;

@@ -91,8 +91,57 @@ def sums_that_broadcast():
     return failed
 
 
+def chains_behind_products():
+    """A function behind a product, then a line for each channel, are steps of the product; anything else is not."""
+    def number(*shape):
+        return (random.standard_normal(shape) + 2).astype(np.float32)
+
+    conv = ("Conv", {"pads": [1] * 4}, number(20, 6, 3, 3) - 2)
+    depthwise = ("Conv", {"pads": [1] * 4, "group": 6}, number(6, 1, 3, 3) - 2)
+    transposed = ("ConvTranspose", {"strides": [2, 2]}, number(6, 20, 2, 2) - 2)
+    matmul = ("MatMul", {}, number(7, 20) - 2)
+    each, some = number(1, 20, 1, 1), number(6, 1, 1)
+    cases = {  # a tuple: an operator with a constant, "-": in front of the value
+        "function and line": (conv, ["HardSwish", ("Mul", each), ("Add", number())], ["Conv"]),
+        "line alone behind a clamp": (conv, ["Relu", ("Mul", each), ("Sub", number())], ["Conv"]),
+        "clamp at the end": (conv, [("LeakyRelu", None), ("-Sub", number()), ("Div", each), "Relu"], ["Conv"]),
+        "a long function": (conv, ["Sigmoid", ("Div", number())], ["Conv"]),
+        "depthwise": (depthwise, ["HardSwish", ("Mul", some)], ["Conv"]),
+        "transposed": (transposed, ["HardSigmoid", ("Add", each)], ["ConvTranspose"]),
+        "columns": (matmul, ["Tanh", ("Mul", number(20))], ["MatMul"]),
+        "two functions": (conv, ["HardSwish", "Sigmoid"], ["Conv", "Sigmoid"]),
+        "rows of the plane": (conv, ["HardSwish", ("Mul", number(1, 1, 9, 1))], ["Conv", "Mul"]),
+        "a batch from one": (conv, ["HardSwish", ("Mul", number(2, 20, 1, 1))], ["Conv", "Mul"]),
+        "a quotient by the value": (conv, ["Tanh", ("-Div", number())], ["Conv", "Div"]),
+    }
+    failed = 0
+    with tempfile.TemporaryDirectory() as folder:
+        for name, ((op, attributes, weights), chain, wanted) in cases.items():
+            nodes, tensors = [helper.make_node(op, ["x", "w"], ["v0"], **attributes)], [numpy_helper.from_array(weights, "w")]
+            for i, link in enumerate(chain):
+                kind, constant = link if isinstance(link, tuple) else (link, None)
+                operands = [f"v{i}"]
+                if constant is not None:
+                    tensors.append(numpy_helper.from_array(np.asarray(constant), f"c{i}"))
+                    operands = [f"c{i}", *operands] if kind[0] == "-" else [*operands, f"c{i}"]
+                nodes.append(helper.make_node(kind.lstrip("-"), operands, [f"v{i + 1}"]))
+            x = random.standard_normal((1, 6, 9, 7)).astype(np.float32)
+            info = [helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, x.shape),
+                    helper.make_tensor_value_info(f"v{len(chain)}", onnx.TensorProto.FLOAT, None)]
+            path = os.path.join(folder, "a.onnx")
+            onnx.save(helper.make_model(helper.make_graph(nodes, "g", info[:1], info[1:], tensors),
+                                        opset_imports=[helper.make_opsetid("", 14)], ir_version=8), path)
+            layers = models.tinyslim("bench", path, "--seconds", "0.01", "--warmup", "0", "--per-layer", "--json")["layers"]
+            operators = [layer["op"] for layer in layers if layer["op"] != "Reorder"]
+            error = models.relative_error(models.run(path, x, folder)[0], models.reference(path, x)[0])
+            good = operators == wanted and error < 1e-5
+            failed += not good
+            print(f"{'ok  ' if good else 'FAIL'} chain, {name}: {operators}, {error:.1e}")
+    return failed
+
+
 def main():
-    failed = sums_that_broadcast()
+    failed = sums_that_broadcast() + chains_behind_products()
     with tempfile.TemporaryDirectory() as folder:
         for name, ((nodes, constants, opset), wanted) in CASES.items():
             path, packed, again = (os.path.join(folder, f) for f in ("a.onnx", "a.tslim", "again.onnx"))
