@@ -187,14 +187,18 @@ static const tsl_finish *choose_finish(size_t n, float lo, float hi, bool to_flo
     finish = (tsl_finish){.op = functions[below(sizeof(functions) / sizeof(functions[0]))],
         .alpha = 0.2f,
         .beta = 0.5f,
-        .least = open ? -INFINITY : -0.5f,
-        .most = open ? INFINITY : 0.5f,
+        .least = -INFINITY,
+        .most = INFINITY,
         .factor = factor,
         .shift = shift,
         .uniform = uniform,
         .plain = plain,
         .lo = plain ? -INFINITY : lo,
         .hi = plain ? INFINITY : hi};
+    if (finish.op == TSL_OP_CLIP && !open) {
+        finish.least = -0.5f;
+        finish.most = 0.5f;
+    }
     return &finish;
 }
 
