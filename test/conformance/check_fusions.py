@@ -112,7 +112,6 @@ def chains_behind_products():
         "two functions": (conv, ["HardSwish", "Sigmoid"], ["Conv", "Sigmoid"]),
         "rows of the plane": (conv, ["HardSwish", ("Mul", number(1, 1, 9, 1))], ["Conv", "Mul"]),
         "a batch from one": (conv, ["HardSwish", ("Mul", number(2, 20, 1, 1))], ["Conv", "Mul"]),
-        "a quotient by the value": (conv, ["Tanh", ("-Div", number())], ["Conv", "Div"]),
     }
     failed = 0
     with tempfile.TemporaryDirectory() as folder:
