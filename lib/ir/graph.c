@@ -227,6 +227,13 @@ tslim_status tsl_graph_add_node(tslim_graph *graph, tsl_op op, const char *name,
     return TSLIM_OK;
 }
 
+void tsl_value_set_dtype(tsl_value *value, tslim_dtype dtype) {
+    bool quantized = dtype == TSLIM_DTYPE_INT8 || dtype == TSLIM_DTYPE_UINT8;
+    bool as_before = dtype == TSLIM_DTYPE_FLOAT && value->dtype == dtype;
+    if (!quantized && !as_before) value->quant = (tsl_quant){0};
+    value->dtype = dtype;
+}
+
 void tsl_value_set_data(tsl_value *value, tsl_buffer *buffer, const void *data, size_t bytes) {
     tsl_buffer_retain(buffer);
     tsl_buffer_release(value->buffer);

@@ -127,6 +127,10 @@ tslim_status tsl_graph_copy_metadata(const tslim_graph *from, tslim_graph *to);
 tslim_status tsl_graph_add_node(tslim_graph *graph, tsl_op op, const char *name, uint32_t n_inputs,
     const uint32_t *inputs, uint32_t n_outputs, const uint32_t *outputs, uint32_t *index);
 
+// Gives a value its type. A file may have declared 8 bits where an operator makes something else: scales and
+// zero point that the type cannot have go with them.
+void tsl_value_set_dtype(tsl_value *value, tslim_dtype dtype);
+
 // Gives a constant other data (NULL, or a buffer to keep a reference to).
 void tsl_value_set_data(tsl_value *value, tsl_buffer *buffer, const void *data, size_t bytes);
 // Memory for `bytes` of new contents of a constant; replaces what it had. The other fields are the caller's.

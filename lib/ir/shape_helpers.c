@@ -55,11 +55,7 @@ tslim_status tsl_set_output_exact(
     tsl_value *output = tsl_node_output(graph, node, index);
     if (!output) return TSLIM_OK;
     TSL_TRY(check_size(graph, shape));
-    // A file may declare 8 bits where the operator makes something else.
-    if (dtype != TSLIM_DTYPE_INT8 && dtype != TSLIM_DTYPE_UINT8 &&
-        (dtype != TSLIM_DTYPE_FLOAT || output->dtype != dtype))
-        output->quant = (tsl_quant){0};
-    output->dtype = dtype;
+    tsl_value_set_dtype(output, dtype);
     output->shape = *shape;
     return TSLIM_OK;
 }

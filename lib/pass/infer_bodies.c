@@ -15,7 +15,7 @@
 
 static void bind(tslim_graph *body, uint32_t input, tslim_dtype dtype, const tsl_shape *shape) {
     tsl_value *value = &body->values[body->inputs[input]];
-    if (dtype != TSLIM_DTYPE_NONE) value->dtype = dtype;
+    if (dtype != TSLIM_DTYPE_NONE) tsl_value_set_dtype(value, dtype);
     value->shape = *shape;
 }
 

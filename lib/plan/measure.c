@@ -59,7 +59,7 @@ static void copy_shapes(tslim_graph *graph, const tslim_graph *specialized) {
         tsl_value *value = &graph->values[v];
         uint32_t other = tsl_graph_find_value(specialized, value->name);
         if (value->producer == TSL_NONE || other == TSL_NONE) continue;
-        value->dtype = specialized->values[other].dtype;
+        tsl_value_set_dtype(value, specialized->values[other].dtype);
         if (tsl_graph_is_output(graph, v)) continue;
         const tsl_shape *shape = &specialized->values[other].shape;
         if (shape->known) tsl_shape_set(&value->shape, shape->rank, shape->dims);

@@ -98,7 +98,7 @@ static tslim_status bind_tensors(tslim_graph *graph, const tsl_tensor *inputs, c
     for (uint32_t i = 0; i < graph->n_inputs; i++) {
         uint32_t id = graph->inputs[i];
         tsl_value *value = &graph->values[id];
-        value->dtype = inputs[i].dtype;
+        tsl_value_set_dtype(value, inputs[i].dtype);
         tsl_shape_set(&value->shape, inputs[i].rank, inputs[i].dims);
         if (!deciding || !deciding[i]) {
             graph->inputs[kept++] = id;

@@ -215,6 +215,24 @@ static void test_declared_type(void **state) {
     tslim_graph_destroy(b.graph);
 }
 
+// Measuring learns the type on a copy.
+static void test_declared_type_when_measured(void **state) {
+    (void)state;
+    static const float scale = 0.5f;
+    builder b;
+    builder_start(&b, ctx, 3);
+    uint32_t x = build_input(&b, "x", 2, (const int64_t[]){3, 4});
+    uint32_t y = build_unary(&b, TSL_OP_NON_ZERO, x);
+    b.graph->values[y].dtype = TSLIM_DTYPE_INT8;
+    b.graph->values[y].quant = (tsl_quant){.scales = &scale, .n_scales = 1, .zero_point = 32};
+    build_output(&b, y);
+    tslim_graph_totals totals = {.struct_size = sizeof(totals)};
+    check(tslim_graph_measure(b.graph, NULL, 0, &totals));
+    assert_int_equal(b.graph->values[y].dtype, TSLIM_DTYPE_INT64);
+    check(tsl_graph_verify(b.graph, TSLIM_ERROR_INTERNAL));
+    tslim_graph_destroy(b.graph);
+}
+
 static int set_up(void **state) {
     (void)state;
     return tslim_context_create(NULL, &ctx) == TSLIM_OK ? 0 : -1;
@@ -229,6 +247,6 @@ static int tear_down(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_network), cmocka_unit_test(test_scale_weights),
         cmocka_unit_test(test_split_residual), cmocka_unit_test(test_pool_means),
-        cmocka_unit_test(test_declared_type)};
+        cmocka_unit_test(test_declared_type), cmocka_unit_test(test_declared_type_when_measured)};
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
