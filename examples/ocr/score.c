@@ -206,6 +206,7 @@ int main(int argc, char **argv) {
     model m = {0};
     static truth t;
     t.file = fopen(argv[4], "r");
+    if (!t.file) perror(argv[4]);
     bool done = t.file && open_model(&m, lines, argv[2], argv[3]);
     if (done) {
         next_line(&t);
