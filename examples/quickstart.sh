@@ -10,29 +10,9 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 out=${1:-build-quickstart/out}
 
-install() {
-  local packages=(build-essential meson ninja-build pkg-config nanopb libnanopb-dev libcjson-dev zlib1g-dev libdeflate-dev libpng-dev
-    libjpeg62-turbo-dev liblapacke dataset-fashion-mnist) missing=() as_root=()
-  for package in "${packages[@]}"; do
-    dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
-  done
-  [ ${#missing[@]} -eq 0 ] && return
-  echo "== installing ${missing[*]}"
-  [ "$(id -u)" -eq 0 ] || as_root=(sudo)
-  "${as_root[@]}" apt-get update -qq
-  DEBIAN_FRONTEND=noninteractive "${as_root[@]}" apt-get install -y -qq "${missing[@]}" >/dev/null
-}
-
-build() {
-  echo "== building"
-  [ -f build-quickstart/build.ninja ] ||
-    meson setup build-quickstart --buildtype=release -Dtests=false >build-quickstart.log || { cat build-quickstart.log; exit 1; }
-  rm -f build-quickstart.log
-  ninja -C build-quickstart --quiet
-}
-
-install
-build
+source examples/setup.sh
+install_packages "${library_packages[@]}" dataset-fashion-mnist
+build_library
 tinyslim=build-quickstart/tools/tinyslim
 data=$(dirname "$(dpkg -L dataset-fashion-mnist | grep t10k-images)")
 images=(--data "$data/t10k-images-idx3-ubyte.gz" --labels "$data/t10k-labels-idx1-ubyte.gz")

@@ -48,7 +48,7 @@ EOF
 export QEMU_LD_PREFIX=/usr/aarch64-linux-gnu # where the loader and the C library are
 [ -f "$build/build.ninja" ] || meson setup "$build" --cross-file test/aarch64.ini --cross-file "$cache/where.ini" \
   -Dbuildtype=release -Doptimization=2 -Dwerror=true >/dev/null # gcc 12.2 fails at -O3: internal error in a test
-ninja -C "$build" tools/tinyslim test/test_gemm test/test_vector | tail -1
+ninja -C "$build" tools/tinyslim test/test_gemm test/test_vector test/test_vector_s8 | tail -1
 paths=(-E "LD_LIBRARY_PATH=$libraries:$root/lib/aarch64-linux-gnu") # what libraries need in their turn
 qemu-aarch64 "${paths[@]}" "$build/tools/tinyslim" --version
 for cpu in cortex-a72 max; do # without dot products, and with them

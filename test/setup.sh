@@ -7,18 +7,7 @@ set -euo pipefail
 packages=(build-essential clang meson ninja-build pkg-config nanopb libnanopb-dev libcjson-dev libcmocka-dev
   zlib1g-dev libdeflate-dev libpng-dev libjpeg62-turbo-dev liblapacke libfreetype-dev dataset-fashion-mnist libonnx-testdata python3-venv unzip bc)
 
-install_packages() {
-  local missing=()
-  for package in "${packages[@]}"; do
-    dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
-  done
-  [ ${#missing[@]} -eq 0 ] && return
-  echo "installing: ${missing[*]}"
-  local as_root=()
-  [ "$(id -u)" -eq 0 ] || as_root=(sudo)
-  "${as_root[@]}" apt-get update -qq
-  DEBIAN_FRONTEND=noninteractive "${as_root[@]}" apt-get install -y -qq "${packages[@]}" >/dev/null
-}
+source "$(dirname "${BASH_SOURCE[0]}")/../examples/setup.sh"
 
 TSLIM_CACHE=${TSLIM_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/tinyslim}
 PYTHON=$TSLIM_CACHE/venv/bin/python
@@ -74,7 +63,7 @@ fetch_more_models() {
   touch "$models/ready-1"
 }
 
-install_packages
+install_packages "${packages[@]}"
 install_python
 fetch_models
 fetch_more_models

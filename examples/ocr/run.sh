@@ -23,32 +23,7 @@ done
 epochs=5 ratio=0.3 training_lines=8000 training_pages=800 repair=200 calibration=1000 test_lines=1000 test_pages=200
 [ $small = 0 ] || epochs=1 training_lines=600 training_pages=60 repair=40 calibration=50 test_lines=200 test_pages=40
 
-install() {
-  local packages=(build-essential meson ninja-build pkg-config nanopb libnanopb-dev libcjson-dev zlib1g-dev libdeflate-dev libpng-dev
-    libjpeg62-turbo-dev liblapacke libfreetype-dev fonts-noto-cjk fonts-wqy-microhei fonts-wqy-zenhei fonts-arphic-uming
-    fonts-arphic-ukai fonts-dejavu-core fonts-liberation python3-venv unzip jq) missing=() as_root=()
-  for package in "${packages[@]}"; do
-    dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
-  done
-  [ ${#missing[@]} -eq 0 ] && return
-  echo "== installing ${missing[*]}"
-  [ "$(id -u)" -eq 0 ] || as_root=(sudo)
-  "${as_root[@]}" apt-get update -qq
-  DEBIAN_FRONTEND=noninteractive "${as_root[@]}" apt-get install -y -qq "${missing[@]}" >/dev/null
-}
-
-build() {
-  echo "== building"
-  [ -f build-quickstart/build.ninja ] ||
-    meson setup build-quickstart --buildtype=release -Dtests=false >build-quickstart.log || { cat build-quickstart.log; exit 1; }
-  rm -f build-quickstart.log
-  ninja -C build-quickstart --quiet
-  test -x build-quickstart/examples/ocr/ocr_render || {
-    echo "run.sh: build-quickstart was set up before FreeType was there; remove it and start again" >&2
-    exit 1
-  }
-}
-
+source examples/setup.sh
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/tinyslim/ocr
 # Two wheels of rapidocr hold the models as PaddleOCR published them.
 fetch() {
@@ -111,8 +86,13 @@ row() {
     awk -F'\t' '{printf "%-10s %8.2f %9.1f %8.2f %9.1f %12.2f %8.2f %8.2f\n", $1, $2, $3, $4, $5, $6, $7, $8}'
 }
 
-install
-build
+install_packages "${library_packages[@]}" libfreetype-dev fonts-noto-cjk fonts-wqy-microhei fonts-wqy-zenhei fonts-arphic-uming \
+  fonts-arphic-ukai fonts-dejavu-core fonts-liberation python3-venv unzip jq
+build_library
+test -x build-quickstart/examples/ocr/ocr_render || {
+  echo "run.sh: build-quickstart was set up before FreeType was there; remove it and start again" >&2
+  exit 1
+}
 bin=build-quickstart tinyslim=build-quickstart/tools/tinyslim
 fetch
 mkdir -p "$out"

@@ -209,6 +209,26 @@ typedef struct tsl_depthwise_s8_args {
     const tsl_finish *finish; // or NULL
 } tsl_depthwise_s8_args;
 
+// The chain of sums[rows][width], channels from `first` on, and their storage; c and z are the rows' offsets.
+static inline void tsl_depthwise_finish(const tsl_depthwise_s8_args *d, size_t rows, size_t first,
+    size_t width, const int32_t *sums, const ptrdiff_t *c, const ptrdiff_t *z) {
+    const tsl_finish_args args = {.finish = d->finish,
+        .sums = sums,
+        .rows = rows,
+        .first = first,
+        .width = width,
+        .n = d->channels,
+        .scale = d->scale,
+        .bias = d->bias,
+        .z = d->z,
+        .z_row = z,
+        .z_scale = d->z_scale,
+        .c_s8 = d->c_s8,
+        .c_f32 = d->c_f32,
+        .c_row = c};
+    d->finish->run(&args);
+}
+
 // ---- Winograd's F(4x4, 3x3), see cpu/winograd.h: a tile is 6x6 input pixels, 36 points, 4x4 output pixels
 // ----
 #define TSL_WINOGRAD_POINTS 36

@@ -190,8 +190,7 @@ tslim_status tsl_prune_removed(
     return TSLIM_OK;
 }
 
-// The plan's units by their places, in groups found anew on the caller's graph.
-static tslim_status match_groups(
+tslim_status tsl_plan_match(
     const tslim_prune_plan *plan, const tslim_channel_groups *groups, uint8_t *removed) {
     TSL_REQUIRE(
         groups->n_groups == plan->groups->n_groups && groups->atoms->n_atoms == plan->groups->atoms->n_atoms,
@@ -225,7 +224,7 @@ tslim_status tslim_prune(tslim_graph *graph, const tslim_prune_plan *plan) {
     TSL_TRY(tslim_channel_groups_find(graph, plan->shapes, plan->n_shapes, &groups));
     size_t bytes = (size_t)groups->atoms->n_atoms + 1;
     uint8_t *removed = tsl_allocate_zeroed(graph->ctx, bytes);
-    tslim_status status = removed ? match_groups(plan, groups, removed) : tsl_no_memory(bytes);
+    tslim_status status = removed ? tsl_plan_match(plan, groups, removed) : tsl_no_memory(bytes);
     if (status == TSLIM_OK) status = tslim_graph_clone(graph, &copy);
     if (status == TSLIM_OK) status = tsl_prune_removed(copy, groups, removed);
     if (status == TSLIM_OK) status = check_pruned(copy, plan);

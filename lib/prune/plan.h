@@ -30,6 +30,11 @@ tslim_status tsl_plan_note(tslim_prune_plan *plan, uint32_t group, const char *t
 // Chooses the units by the options: sets `removed`, notes and description.
 tslim_status tsl_plan_choose(tslim_prune_plan *plan, const tslim_prune_options *options);
 
+// Sets `removed` for the plan's units by their places in groups that were found anew. INVALID_ARGUMENT names
+// the group where the plan was made for another model.
+tslim_status tsl_plan_match(
+    const tslim_prune_plan *plan, const tslim_channel_groups *groups, uint8_t *removed);
+
 // Prunes `graph` in place, all or nothing.
 tslim_status tsl_prune_removed(
     tslim_graph *graph, const tslim_channel_groups *groups, const uint8_t *removed);

@@ -109,23 +109,6 @@ static tslim_status match_by_weights(tsl_repair *repair, uint8_t *removed) {
     return status;
 }
 
-// ---- By the plan ----
-
-static tslim_status match_by_plan(tsl_repair *repair, const tslim_prune_plan *plan, uint8_t *removed) {
-    const tslim_channel_groups *groups = repair->groups;
-    TSL_REQUIRE(plan->groups->n_groups == groups->n_groups, TSLIM_ERROR_INVALID_ARGUMENT,
-        "the plan was made for another model: %u groups, not %u", plan->groups->n_groups, groups->n_groups);
-    for (uint32_t g = 0; g < groups->n_groups; g++) {
-        const tsl_group *group = &groups->groups[g], *planned = &plan->groups->groups[g];
-        TSL_REQUIRE(strcmp(group->name, planned->name) == 0 && group->n_units == planned->n_units,
-            TSLIM_ERROR_INVALID_ARGUMENT,
-            "the plan was made for another model: group %u is '%s' of %u, not '%s' of %u", g, planned->name,
-            planned->n_units, group->name, group->n_units);
-        for (uint32_t i = 0; i < plan->n_pruned[g]; i++) removed[group->units[plan->pruned[g][i]]] = 1;
-    }
-    return TSLIM_OK;
-}
-
 // ---- Together ----
 
 // The shape of one sample for each input.
@@ -161,7 +144,7 @@ tslim_status tsl_repair_find_channels(tsl_repair *repair) {
 
 tslim_status tsl_repair_match(tsl_repair *repair) {
     TSL_TRY(tsl_repair_find_channels(repair));
-    return repair->options->plan ? match_by_plan(repair, repair->options->plan, repair->removed)
+    return repair->options->plan ? tsl_plan_match(repair->options->plan, repair->groups, repair->removed)
                                  : match_by_weights(repair, repair->removed);
 }
 

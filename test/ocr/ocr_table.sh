@@ -7,11 +7,7 @@ source test/setup.sh
 
 fonts=(fonts-wqy-microhei fonts-wqy-zenhei fonts-arphic-uming fonts-arphic-ukai fonts-dejavu-core fonts-dejavu-extra
   fonts-liberation)
-if ! dpkg-query -W "${fonts[@]}" >/dev/null 2>&1; then
-  as_root=()
-  [ "$(id -u)" -eq 0 ] || as_root=(sudo)
-  DEBIAN_FRONTEND=noninteractive "${as_root[@]}" apt-get install -y -qq "${fonts[@]}" >/dev/null
-fi
+install_packages "${fonts[@]}"
 "$PYTHON" -c 'import PIL, cv2' 2>/dev/null ||
   "$PYTHON" -m pip install -q --disable-pip-version-check pillow opencv-python-headless
 # The older models, in a folder of their own: the tests run over all models of the other.

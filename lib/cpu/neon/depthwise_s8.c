@@ -40,21 +40,7 @@ static __attribute__((noinline)) void finish_pixel(
     const tsl_depthwise_s8_args *d, size_t channel, ptrdiff_t c, ptrdiff_t z, const int32x4_t sum[4]) {
     int32_t sums[TSL_PANEL];
     tsl_neon_spill(sum, sums);
-    const tsl_finish_args args = {.finish = d->finish,
-        .sums = sums,
-        .rows = 1,
-        .first = channel,
-        .width = TSL_PANEL,
-        .n = d->channels,
-        .scale = d->scale,
-        .bias = d->bias,
-        .z = d->z,
-        .z_row = &z,
-        .z_scale = d->z_scale,
-        .c_s8 = d->c_s8,
-        .c_f32 = d->c_f32,
-        .c_row = &c};
-    d->finish->run(&args);
+    tsl_depthwise_finish(d, 1, channel, TSL_PANEL, sums, &c, &z);
 }
 
 TSL_INLINE void one_line(const tsl_depthwise_s8_args *d, ptrdiff_t line, const bool is_unsigned) {

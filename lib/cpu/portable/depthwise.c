@@ -47,21 +47,7 @@ static void finish_pixel(const tsl_depthwise_s8_args *d, ptrdiff_t pixel) {
         int32_t sums[TSL_PANEL] = {0};
         for (size_t j = first; j < d->channels && j < first + TSL_PANEL; j++)
             sums[j - first] = accumulate(d, pixel, j);
-        const tsl_finish_args args = {.finish = d->finish,
-            .sums = sums,
-            .rows = 1,
-            .first = first,
-            .width = TSL_PANEL,
-            .n = d->channels,
-            .scale = d->scale,
-            .bias = d->bias,
-            .z = d->z,
-            .z_row = &z,
-            .z_scale = d->z_scale,
-            .c_s8 = d->c_s8,
-            .c_f32 = d->c_f32,
-            .c_row = &c};
-        d->finish->run(&args);
+        tsl_depthwise_finish(d, 1, first, TSL_PANEL, sums, &c, &z);
     }
 }
 

@@ -161,21 +161,7 @@ static __attribute__((noinline)) void store_f32(const tsl_depthwise_s8_args *d, 
 // Sums of `count` pixels, in the order of the channels from `channel` on; c and z are their offsets.
 static __attribute__((noinline)) void finish_pixels(const tsl_depthwise_s8_args *d, size_t channel,
     size_t width, size_t count, const int32_t *sums, const ptrdiff_t *c, const ptrdiff_t *z) {
-    const tsl_finish_args args = {.finish = d->finish,
-        .sums = sums,
-        .rows = count,
-        .first = channel,
-        .width = width,
-        .n = d->channels,
-        .scale = d->scale,
-        .bias = d->bias,
-        .z = d->z,
-        .z_row = z,
-        .z_scale = d->z_scale,
-        .c_s8 = d->c_s8,
-        .c_f32 = d->c_f32,
-        .c_row = c};
-    d->finish->run(&args);
+    tsl_depthwise_finish(d, count, channel, width, sums, c, z);
 }
 
 TSL_INLINE void all_pixels_finished(const tsl_depthwise_s8_args *d, const depthwise_block *block,
